@@ -1,0 +1,294 @@
+"""The frozen records everything else speaks in. No logic beyond what a record can say about itself.
+
+Records that come from a file or a reply are pydantic models (`Frozen`): one definition gives validation, the JSON Schema
+for editors and the error with its dotted key. Records that only live in memory are frozen dataclasses. Names are those of
+the files and of ComfyUI's inputs. Sizes are (width, height) in px, times are seconds, pictures are PNG `bytes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from typing_extensions import Annotated, Literal
+
+Scalar = Union[bool, int, float, str]
+Value = Union[None, bool, int, float, str, List[Any], Dict[str, Any]]
+AnswerType = Literal["string", "integer", "number", "boolean", "array"]
+SAMPLING_FIELDS = ("denoise", "cfg", "steps", "seed", "sampler_name", "scheduler")
+MAX_SEED = 2**64 - 1  # KSampler's own limit (ComfyUI object_info)
+
+
+class Frozen(BaseModel):
+    """Base of every record read from a file or a reply: immutable; unknown keys are reported by `config`, not here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), allow_inf_nan=False)
+
+
+# --- rules.yaml -------------------------------------------------------------------------------------------------------
+
+
+class Question(Frozen):
+    """A helper question: what the model is asked about each picture before it marks the criteria."""
+
+    field: str = Field(description="Unique identifier; the answer's key in every reply and artefact.")
+    question: str = Field(description="The question as the vision model reads it.")
+    type: AnswerType = Field("string", description="Type of the answer.")
+    min: Optional[float] = Field(None, description="Least value (numbers) or length (arrays).")
+    max: Optional[float] = Field(None, description="Greatest value (numbers) or length (arrays).")
+    enum: Optional[List[Scalar]] = Field(None, description="Allowed answers.")
+    items: Optional[Union[List[Scalar], Dict[str, Any]]] = Field(
+        None, description="Arrays only: a list of allowed values, or a JSON Schema for each item."
+    )
+
+    @field_validator("field")
+    @classmethod
+    def _field_is_a_name(cls, value: str) -> str:
+        if not key_of(value) or len(value) > 80 or any(ord(c) < 32 or ord(c) == 127 for c in value):
+            raise ValueError("a name of 1 to 80 characters with at least one letter or digit")
+        return value
+
+    @field_validator("question")
+    @classmethod
+    def _question_is_asked(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("a question, not an empty text")
+        return value
+
+    @model_validator(mode="after")
+    def _bounds_and_lists_fit_the_type(self) -> Question:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min:g}) must not be above max ({self.max:g})")
+        if self.items is not None and self.type != "array":
+            raise ValueError(f"items goes with type array, not {self.type}")
+        if self.enum is not None and not self.enum:
+            raise ValueError("enum must name at least one value")
+        return self
+
+
+class Criterion(Question):
+    """An acceptance criterion: a question whose answer passes or fails the picture."""
+
+    type: AnswerType = Field("boolean", description="Type of the answer; boolean is the usual one.")
+    intent: Optional[Literal["change", "preserve"]] = Field(
+        None, description="change: the edit this criterion asks for; preserve: what must stay as it was."
+    )
+    edit_strength: Optional[Literal["low", "medium", "high"]] = Field(
+        None, description="How strong an edit this criterion needs (change) or bears (preserve)."
+    )
+    must_include: List[str] = Field(default_factory=list, description="Terms kept in the positive prompt.")
+    ban_terms: List[str] = Field(default_factory=list, description="Terms kept in the negative and out of the positive prompt.")
+    avoid_terms: List[str] = Field(default_factory=list, description="Terms kept out of both prompts.")
+
+
+class ProjectSettings(Frozen):
+    """`project:` in rules.yaml."""
+
+    name: str = Field("", description="Project name; the project's folder wins where they differ.")
+    max_iterations: int = Field(ge=1, description="The most pictures a run may make.")
+    disable_general_notes: bool = Field(False, description="Leave general notes out of `rules suggest`.")
+    strategy: Literal["spec"] = Field("spec", description="How the next settings are chosen from the verdicts.")
+
+
+class Rules(Frozen):
+    """rules.yaml: what the picture must become, and how that is judged."""
+
+    project: ProjectSettings
+    acceptance_criteria: List[Criterion] = Field(description="All of these must pass.")
+    questions: List[Question] = Field(default_factory=list, description="Asked first, to help the judgement.")
+
+    @field_validator("acceptance_criteria")
+    @classmethod
+    def _something_to_reach(cls, value: List[Criterion]) -> List[Criterion]:
+        if not value:
+            raise ValueError("at least one criterion: without one every picture would pass")
+        return value
+
+
+# --- AIGen.yaml -------------------------------------------------------------------------------------------------------
+
+
+class Parameters(Frozen):
+    """KSampler inputs as configured. None: the workflow's own value stays (for `seed`: drawn for each iteration)."""
+
+    denoise: Optional[float] = Field(None, ge=0.0, le=1.0, description="0 keeps the input image, 1 forgets it.")
+    cfg: Optional[float] = Field(None, ge=1.0, le=20.0, description="Classifier-free guidance scale.")
+    steps: Optional[int] = Field(None, ge=1, le=10000, description="Sampling steps.")
+    seed: Optional[int] = Field(None, ge=0, le=MAX_SEED, description="null: drawn anew for each iteration.")
+    sampler_name: Optional[str] = Field(None, min_length=1, description="As ComfyUI's KSampler lists it, e.g. dpmpp_2m.")
+    scheduler: Optional[str] = Field(None, min_length=1, description="As ComfyUI's KSampler lists it, e.g. karras.")
+
+
+class ModelSettings(Frozen):
+    """`model:` in AIGen.yaml."""
+
+    ckpt_name: Optional[str] = Field(None, min_length=1, description="Checkpoint file as ComfyUI lists it.")
+
+
+class ComfyUISettings(Frozen):
+    """`comfyui:` in AIGen.yaml: where the server is and how long its silence is borne."""
+
+    host: str = Field("localhost", min_length=1, description="Host, host:port or URL; `builtin` runs the built-in engine.")
+    port: int = Field(8188, ge=1, le=65535, description="Port, unless host already names one.")
+    timeout: float = Field(300.0, gt=0, le=86400, description="Seconds of silence from a working server before giving up.")
+
+
+class Prompts(Frozen):
+    """Text conditioning: the inputs of the two text encoders."""
+
+    positive: str = Field("", description="What the picture should show. Empty: made from the description and the tags.")
+    negative: str = Field("", description="What it should not show.")
+
+
+class InputSettings(Frozen):
+    """`input:` in AIGen.yaml."""
+
+    max_megapixels: Optional[float] = Field(1.0, gt=0, description="Scale larger inputs down to this; null: never.")
+
+
+Lockable = Literal["denoise", "cfg", "steps", "sampler_name", "scheduler"]
+
+
+class Generation(Frozen):
+    """AIGen.yaml: how ComfyUI is driven."""
+
+    workflow_file: str = Field(min_length=1, description="Workflow in API format; relative to the project.")
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    comfyui: ComfyUISettings = Field(default_factory=ComfyUISettings)
+    parameters: Parameters = Field(default_factory=Parameters)
+    prompts: Prompts = Field(default_factory=Prompts)
+    input: InputSettings = Field(default_factory=InputSettings)
+    locked: List[Lockable] = Field(default_factory=list, description="Parameters that nothing may change.")
+
+
+# --- AIVis.yaml -------------------------------------------------------------------------------------------------------
+
+ProviderName = Literal["ollama", "openrouter", "builtin"]
+
+
+class VisionSettings(Frozen):
+    """AIVis.yaml: which vision model judges, and how patiently it is asked."""
+
+    provider: ProviderName = Field(description="ollama, openrouter (or any server of its shape), or builtin.")
+    model: str = Field("", description="Model name as the provider lists it.")
+    fallback_provider: Optional[ProviderName] = Field(None, description="Asked when the provider fails.")
+    fallback_model: Optional[str] = Field(None, description="Model of the fallback provider.")
+    api_key: Optional[SecretStr] = Field(None, description="Key of `provider`; else OPENROUTER_API_KEY.")
+    base_url: Optional[str] = Field(None, description="Address of `provider`; else OLLAMA_HOST or the public address.")
+    fallback_base_url: Optional[str] = Field(None, description="Address of `fallback_provider`.")
+    api: Literal["chat", "generate"] = Field("chat", description="Ollama's /api/chat or /api/generate.")
+    max_concurrent: int = Field(1, ge=1, le=16, description="Requests of one iteration in flight together.")
+    timeout: float = Field(180.0, gt=0, le=3600, description="Seconds until an answer must be there.")
+    retries: int = Field(2, ge=0, le=10, description="Further attempts after a failure that may pass.")
+    retry_delay: float = Field(5.0, ge=0, le=600, description="Seconds between attempts, unless the server says.")
+    max_tokens: int = Field(2048, ge=64, le=131072, description="Length limit of one answer, in tokens.")
+    options: Dict[str, Any] = Field(default_factory=dict, description="Ollama options, e.g. num_ctx, temperature.")
+    think: Optional[Union[bool, Literal["low", "medium", "high", "max"]]] = Field(
+        None, description="Thinking models: false (the default here) answers at once."
+    )
+    keep_alive: Optional[Union[int, str]] = Field(
+        None, description="Ollama: how long the model stays loaded; 0 unloads it after each iteration."
+    )
+    data_collection: Optional[Literal["allow", "deny"]] = Field(
+        None, description="OpenRouter: deny uses only hosts that do not store what they are sent."
+    )
+
+    @model_validator(mode="after")
+    def _models_are_named(self) -> VisionSettings:
+        if self.provider != "builtin" and not self.model.strip():
+            raise ValueError(f"model is missing: name a vision model of {self.provider}")
+        if self.fallback_provider and self.fallback_provider != "builtin" and not (self.fallback_model or "").strip():
+            raise ValueError(f"fallback_model is missing: name a vision model of {self.fallback_provider}")
+        if self.fallback_model and not self.fallback_provider:
+            raise ValueError("fallback_model needs fallback_provider beside it")
+        return self
+
+
+# --- in memory: sampling and the vision model's side -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """KSampler inputs in force for one iteration. A None is not reachable in the workflow."""
+
+    denoise: Optional[float] = None
+    cfg: Optional[float] = None
+    steps: Optional[int] = None
+    seed: Optional[int] = None
+    sampler_name: Optional[str] = None
+    scheduler: Optional[str] = None
+
+    def as_dict(self) -> Dict[str, Any]:
+        """The six values under ComfyUI's input names, in the order of the spec."""
+        return {name: getattr(self, name) for name in SAMPLING_FIELDS}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture ready to be sent to a vision model: PNG of at most 1024 px, encoded once."""
+
+    label: str  # what the instruction calls it, e.g. "the original"
+    png: bytes = field(repr=False)
+    base64: str = field(repr=False)
+    size: Tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a vision model, independent of the provider.
+
+    `schema` is the JSON Schema that the reply must have (None: free text); every property is required in it.
+    `accept` is what is read from the reply where that is laxer (None: `schema`), e.g. with reasons left optional.
+    """
+
+    purpose: str  # "description", "questions", "evaluation", "comparison", "improvement", "suggestion"
+    instruction: str
+    pictures: Tuple[Picture, ...] = ()
+    schema: Optional[Mapping[str, Any]] = None
+    accept: Optional[Mapping[str, Any]] = None
+
+
+class Usage(Frozen):
+    """What requests to a vision model took. `cost` is in USD, None where no server said."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: Optional[float] = None
+
+    def __add__(self, other: Usage) -> Usage:
+        costs = [c for c in (self.cost, other.cost) if c is not None]
+        return Usage(
+            requests=self.requests + other.requests,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cost=sum(costs) if costs else None,
+        )
+
+
+class CallRecord(Frozen):
+    """`aivis_metadata`: who answered, after how many attempts, and what went wrong."""
+
+    provider: str
+    model: str
+    using_fallback: bool = False
+    success: bool = True
+    attempts: int = 1
+    error: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a `Request`: the readable values (some may be missing), or the text of a free-text request."""
+
+    values: Dict[str, Any]
+    text: str
+    missing: Tuple[str, ...]
+    call: CallRecord
+    usage: Usage
+
+
+def key_of(name: str) -> str:
+    """Fold a field name to what a model cannot misspell: letters and digits, case-folded (contracts/vlm-replies.md, Keys)."""
+    return "".join(c for c in name.casefold() if c.isalnum())
