@@ -1,0 +1,306 @@
+"""The two lines to a ComfyUI server: one door for all HTTP, one ear for the WebSocket. Which words to send is `comfyui`'s.
+
+Library errors end here: `Door` raises ComfyUIUnreachable where waiting can help and ComfyUIError where it cannot,
+`Ear` never raises, since whatever it misses can be had from `/history`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import logging
+import re
+import socket
+import time
+import uuid
+from typing import Any, Callable, Iterator, Optional, Tuple, Union
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+import requests
+import websocket
+
+from .errors import ComfyUIError, ComfyUIUnreachable, ConfigError
+from .execution import first_line
+
+log = logging.getLogger(__name__)
+
+START_HINT = (
+    "start it with `python main.py` in ComfyUI's folder, or set comfyui.host and comfyui.port in config/AIGen.yaml"
+)
+ADDRESS_HINT = "is comfyui.host in config/AIGen.yaml the address of a ComfyUI server?"
+UNANSWERED_PINGS = 5  # this many without a single frame in return: the connection is dead
+DOWN = (502, 503, 504)  # what a proxy says while the server behind it restarts
+
+Timeouts = Tuple[float, float]  # seconds: to connect, between two bytes
+Sleep = Callable[[float], None]
+
+
+# --- the address ------------------------------------------------------------------------------------------------------
+
+
+def server_url(host: str, port: int) -> str:
+    """The base URL, without a trailing slash, for what a user writes as `comfyui.host` and `comfyui.port`.
+
+    `host` may be a name, an address (IPv6 with or without brackets), `name:port`, or a URL with scheme and path prefix.
+    `port` counts where host brings none, except under https, whose own port is meant then. ConfigError for the rest.
+    """
+    text = host.strip()
+    parts = _split(text)
+    name = (parts.hostname or "").rstrip(".")
+    own_port = parts.port
+    if ":" in name:
+        name = f"[{name}]"
+    # a server that listens everywhere is reached through the loopback; Windows refuses the wildcard itself
+    name = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(name, name)
+    if own_port is None and parts.scheme == "http":
+        own_port = port
+    at = f":{own_port}" if own_port is not None else ""
+    return f"{parts.scheme}://{name}{at}{parts.path.rstrip('/')}"
+
+
+def _split(text: str) -> SplitResult:
+    bare = text.strip("[]").split("%")[0]
+    if _is_ipv6(bare):
+        text = f"[{bare}]"
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        usable = re.fullmatch(r"[^\s/?#@\\]+", parts.hostname or "") and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that do not close
+        usable = None
+    if not usable or parts.scheme not in ("http", "https") or parts.query:
+        shown = re.sub(r"//[^/@]*@", "//...@", text)
+        raise ConfigError(
+            f"comfyui.host: {shown!r} is not a host or an http(s) address", "e.g. localhost, gpu-box:8188"
+        )
+    if "@" in parts.netloc:
+        raise ConfigError(
+            "comfyui.host: a user name in the address is not supported", "leave it out: ComfyUI has no login"
+        )
+    return parts
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return isinstance(ipaddress.ip_address(text), ipaddress.IPv6Address)
+    except ValueError:
+        return False
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def _settle_localhost(url: str) -> str:
+    """Replace `localhost` by the loopback address that answers; `url` itself where none does.
+
+    ComfyUI listens on 127.0.0.1 only, while `localhost` is [::1] first on many machines: there every new connection
+    would wait for the refusal (two seconds on Windows). A forwarded server may be on [::1] alone.
+    """
+    parts = urlsplit(url)
+    if parts.hostname != "localhost" or parts.scheme != "http":  # a certificate is bound to the name
+        return url
+    port = parts.port or 80
+    for address in ("127.0.0.1", "::1"):
+        with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
+            shown = f"[{address}]" if ":" in address else address
+            return parts._replace(netloc=f"{shown}:{port}").geturl()
+    return url
+
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+
+
+class Door:
+    """The one way to the server's HTTP routes; every answer comes back checked, every failure as an error of ours."""
+
+    def __init__(self, url: str, timeouts: Timeouts = (5.0, 30.0)) -> None:
+        self.url = url
+        self.timeouts = timeouts
+        self._settled: Optional[str] = None
+        self._session = requests.Session()
+        # a proxy from the environment is for the world outside, never for this machine
+        self.is_local = _is_loopback(urlsplit(url).hostname or "")
+        self._session.trust_env = not self.is_local
+
+    def address(self) -> str:
+        """The URL that is really dialled."""
+        if self._settled is None:
+            self._settled = _settle_localhost(self.url)
+        return self._settled
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.call("GET", path, **options)
+
+    def get_json(self, path: str, **options: Any) -> Any:
+        return self.read_json(self.get(path, **options), path)
+
+    def post(self, path: str, **options: Any) -> requests.Response:
+        return self.call("POST", path, **options)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        accept: Tuple[int, ...] = (200,),
+        timeouts: Optional[Timeouts] = None,
+        **options: Any,
+    ) -> requests.Response:
+        """Send one request and return its answer, read to the end. Statuses beyond `accept` are raised as errors."""
+        with self._translated(path):
+            response = self._session.request(
+                method, self.address() + path, timeout=timeouts or self.timeouts, allow_redirects=False, **options
+            )
+        if response.status_code not in accept:
+            raise self._refusal(response, path)
+        return response
+
+    def read_json(self, response: requests.Response, path: str) -> Any:
+        try:
+            return json.loads(response.content.decode("utf-8"))
+        except (ValueError, RecursionError) as err:
+            raise ComfyUIError(f"{self.url}{path} answered with something that is not JSON", ADDRESS_HINT) from err
+
+    def close(self) -> None:
+        self._session.close()
+
+    @contextlib.contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except requests.Timeout as err:
+            self._settled = None
+            raise ComfyUIUnreachable(f"ComfyUI at {self.url} does not answer {path} in time", START_HINT) from err
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as err:
+            self._settled = None
+            raise ComfyUIUnreachable(f"no ComfyUI at {self.url}: {_reason(err)}", START_HINT) from err
+        except (requests.RequestException, UnicodeError) as err:
+            raise ComfyUIError(f"{self.url}{path} cannot be used: {first_line(err)}", ADDRESS_HINT) from err
+
+    def _refusal(self, response: requests.Response, path: str) -> ComfyUIError:
+        status, route = response.status_code, path.split("?")[0]
+        where = f"ComfyUI at {self.url} answered {route} with {status}"
+        if status in DOWN:
+            return ComfyUIUnreachable(f"{where}: it is down behind its proxy", START_HINT)
+        if 300 <= status < 400:
+            target = response.headers.get("Location", "another address")
+            return ComfyUIError(f"{where}: moved to {first_line(target)}", "set comfyui.host to the address it names")
+        if status in (401, 403, 407):
+            return ComfyUIError(
+                f"{where}: access refused", "a proxy before ComfyUI asks for a login, or a different Host"
+            )
+        if status == 404:
+            return ComfyUIError(f"{where}: not found", ADDRESS_HINT)
+        if status == 413:
+            return ComfyUIError(f"{where}: too large", "start ComfyUI with a higher --max-upload-size")
+        return ComfyUIError(where, "ComfyUI's own log says why")
+
+
+def _reason(err: BaseException) -> str:
+    """The system's own words at the root of a library's nested connection error."""
+    reason = "the connection broke"
+    cause: Optional[BaseException] = err
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            reason = str(cause.strerror).lower()
+        cause = cause.__cause__ or cause.__context__
+    return first_line(reason)
+
+
+# --- WebSocket --------------------------------------------------------------------------------------------------------
+
+
+class Ear:
+    """One WebSocket under an id of its own, never shared and never used again (a second one would silence the first).
+
+    `is_open` says whether anything can be heard; `losses` counts connections that were open and broke.
+    """
+
+    def __init__(self, door: Door, client_id: str = "", sleep: Sleep = time.sleep) -> None:
+        self.client_id = client_id or str(uuid.uuid4())
+        self.losses = 0
+        self._door = door
+        self._sleep = sleep
+        self._pings = 0
+        self._socket: Any = None
+        self._connect()
+
+    @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    def receive(self, seconds: float) -> Any:
+        """The next text message, parsed; None after `seconds`, and for frames that say nothing (previews, pongs)."""
+        if self._socket is None:
+            self._sleep(max(0.0, seconds))
+            return None
+        try:
+            self._socket.settimeout(max(0.001, seconds))
+            opcode, frame = self._socket.recv_data_frame(True)
+            self._pings = 0
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                self._lose("closed by the server")
+            return _parsed(frame.data) if opcode == websocket.ABNF.OPCODE_TEXT else None
+        except websocket.WebSocketTimeoutException:
+            return None
+        except (websocket.WebSocketException, OSError) as err:
+            self._lose(first_line(err) or type(err).__name__)
+            return None
+
+    def ping(self) -> None:
+        """Find out about a dead connection: the server never pings by itself."""
+        if self._socket is None:
+            return
+        if self._pings >= UNANSWERED_PINGS:
+            self._lose("no answer to pings")
+            return
+        self._pings += 1
+        try:
+            self._socket.ping()
+        except (websocket.WebSocketException, OSError) as err:
+            self._lose(first_line(err))
+
+    def reconnect(self) -> None:
+        """Listen again, under a fresh id, if the line was lost. What was said meanwhile is not repeated."""
+        if self._socket is None and self.losses:
+            self.client_id = str(uuid.uuid4())
+            self._connect()
+
+    def close(self) -> None:
+        held, self._socket = self._socket, None
+        if held is not None:
+            with contextlib.suppress(websocket.WebSocketException, OSError):
+                held.close(timeout=1)
+
+    def __enter__(self) -> Ear:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _connect(self) -> None:
+        self._pings = 0
+        url = f"ws{self._door.address()[4:]}/ws?{urlencode({'clientId': self.client_id})}"
+        no_proxy = ["*"] if self._door.is_local else None
+        try:
+            # no Origin: ComfyUI compares it with Host and refuses localhost against 127.0.0.1
+            self._socket = websocket.create_connection(
+                url, timeout=self._door.timeouts[0], suppress_origin=True, http_no_proxy=no_proxy
+            )
+        except (websocket.WebSocketException, OSError, ValueError) as err:
+            log.info("no WebSocket at %s (%s): asking /history instead", self._door.url, first_line(err))
+
+    def _lose(self, why: str) -> None:
+        log.info("the WebSocket to %s was lost: %s", self._door.url, why)
+        self.losses += 1
+        self.close()
+
+
+def _parsed(text: Union[bytes, str]) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
