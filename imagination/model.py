@@ -7,11 +7,11 @@ the files and of ComfyUI's inputs. Sizes are (width, height) in px, times are se
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from typing_extensions import Annotated, Literal
+from typing_extensions import Literal
 
 Scalar = Union[bool, int, float, str]
 Value = Union[None, bool, int, float, str, List[Any], Dict[str, Any]]
@@ -21,12 +21,15 @@ MAX_SEED = 2**64 - 1  # KSampler's own limit (ComfyUI object_info)
 
 
 class Frozen(BaseModel):
-    """Base of every record read from a file or a reply: immutable; unknown keys are reported by `config`, not here."""
+    """Base of every record read from a file or a reply: immutable; unknown keys are reported by `config`, not here.
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), allow_inf_nan=False)
+    Strict, so that a `yes` is no cfg of 1.0 and a quoted "25" no number of steps.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", protected_namespaces=(), allow_inf_nan=False)
 
 
-# --- rules.yaml -------------------------------------------------------------------------------------------------------
+# --- rules.yaml ------------------------------------------------------------------------------------------------------
 
 
 class Question(Frozen):
@@ -78,7 +81,9 @@ class Criterion(Question):
         None, description="How strong an edit this criterion needs (change) or bears (preserve)."
     )
     must_include: List[str] = Field(default_factory=list, description="Terms kept in the positive prompt.")
-    ban_terms: List[str] = Field(default_factory=list, description="Terms kept in the negative and out of the positive prompt.")
+    ban_terms: List[str] = Field(
+        default_factory=list, description="Terms kept in the negative and out of the positive prompt."
+    )
     avoid_terms: List[str] = Field(default_factory=list, description="Terms kept out of both prompts.")
 
 
@@ -106,7 +111,7 @@ class Rules(Frozen):
         return value
 
 
-# --- AIGen.yaml -------------------------------------------------------------------------------------------------------
+# --- AIGen.yaml ------------------------------------------------------------------------------------------------------
 
 
 class Parameters(Frozen):
@@ -116,7 +121,9 @@ class Parameters(Frozen):
     cfg: Optional[float] = Field(None, ge=1.0, le=20.0, description="Classifier-free guidance scale.")
     steps: Optional[int] = Field(None, ge=1, le=10000, description="Sampling steps.")
     seed: Optional[int] = Field(None, ge=0, le=MAX_SEED, description="null: drawn anew for each iteration.")
-    sampler_name: Optional[str] = Field(None, min_length=1, description="As ComfyUI's KSampler lists it, e.g. dpmpp_2m.")
+    sampler_name: Optional[str] = Field(
+        None, min_length=1, description="As ComfyUI's KSampler lists it, e.g. dpmpp_2m."
+    )
     scheduler: Optional[str] = Field(None, min_length=1, description="As ComfyUI's KSampler lists it, e.g. karras.")
 
 
@@ -129,15 +136,21 @@ class ModelSettings(Frozen):
 class ComfyUISettings(Frozen):
     """`comfyui:` in AIGen.yaml: where the server is and how long its silence is borne."""
 
-    host: str = Field("localhost", min_length=1, description="Host, host:port or URL; `builtin` runs the built-in engine.")
+    host: str = Field(
+        "localhost", min_length=1, description="Host, host:port or URL; `builtin` runs the built-in engine."
+    )
     port: int = Field(8188, ge=1, le=65535, description="Port, unless host already names one.")
-    timeout: float = Field(300.0, gt=0, le=86400, description="Seconds of silence from a working server before giving up.")
+    timeout: float = Field(
+        300.0, gt=0, le=86400, description="Seconds of silence from a working server before giving up."
+    )
 
 
 class Prompts(Frozen):
     """Text conditioning: the inputs of the two text encoders."""
 
-    positive: str = Field("", description="What the picture should show. Empty: made from the description and the tags.")
+    positive: str = Field(
+        "", description="What the picture should show. Empty: made from the description and the tags."
+    )
     negative: str = Field("", description="What it should not show.")
 
 
@@ -162,7 +175,7 @@ class Generation(Frozen):
     locked: List[Lockable] = Field(default_factory=list, description="Parameters that nothing may change.")
 
 
-# --- AIVis.yaml -------------------------------------------------------------------------------------------------------
+# --- AIVis.yaml ------------------------------------------------------------------------------------------------------
 
 ProviderName = Literal["ollama", "openrouter", "builtin"]
 
@@ -205,7 +218,7 @@ class VisionSettings(Frozen):
         return self
 
 
-# --- in memory: sampling and the vision model's side -------------------------------------------------------------------
+# --- in memory: sampling and the vision model's side -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -292,3 +305,144 @@ class Answer:
 def key_of(name: str) -> str:
     """Fold a field name to what a model cannot misspell: letters and digits, case-folded (contracts/vlm-replies.md, Keys)."""
     return "".join(c for c in name.casefold() if c.isalnum())
+
+
+# --- artefacts: what a run leaves on disk (decisions.md, "Files a run writes") ------------------------------------------
+
+
+class Artefact(Frozen):
+    """A JSON file of a run. `format` rises when a reader of this version could misread the file."""
+
+    format: int = 1
+
+
+class Answers(Artefact):
+    """`questions/iteration_{N}_questions.json`."""
+
+    iteration: int
+    answers: Dict[str, Value]
+    unanswered: List[str]
+    aivis_metadata: CallRecord
+    usage: Usage = Field(default_factory=Usage)
+
+
+class Evaluation(Artefact):
+    """`evaluation/iteration_{N}_evaluation.json`. `source` "fallback": nothing was judged, every criterion is unanswered."""
+
+    iteration: int
+    source: Literal["aivis", "fallback"]
+    overall_score: float
+    criteria_results: Dict[str, bool]
+    values: Dict[str, Value]
+    reasons: Dict[str, str]
+    passed_fields: List[str]
+    failed_fields: List[str]
+    unanswered: List[str]
+    aivis_metadata: CallRecord
+    usage: Usage = Field(default_factory=Usage)
+
+    @property
+    def all_pass(self) -> bool:
+        """Every criterion passes: what stops the run, not a score that rounds to 100."""
+        return self.source == "aivis" and bool(self.criteria_results) and all(self.criteria_results.values())
+
+
+class Comparison(Artefact):
+    """`comparison/iteration_{N}_comparison.json`. `source` "measured": the score is pixel likeness, no model was heard."""
+
+    iteration: int
+    source: Literal["aivis", "measured"]
+    similarity_score: float
+    differences: List[str]
+    analysis: str
+    measured: float
+    aivis_metadata: CallRecord
+    usage: Usage = Field(default_factory=Usage)
+
+
+class Move(Frozen):
+    """One change for the next iteration (or the sentence that there is none), and why."""
+
+    what: str
+    why: str
+
+
+class Metadata(Artefact):
+    """`metadata/iteration_{N}_metadata.json`: the spec's keys, then ours."""
+
+    iteration: int
+    timestamp: float
+    image_path: Optional[str]
+    parameters_used: Dict[str, Any]
+    questions: Dict[str, Value]
+    evaluation: Dict[str, Any]
+    comparison: Dict[str, Any]
+    aivis_metadata: CallRecord
+    prompts_used: Prompts
+    run_id: str
+    status: Literal["ok", "failed"]
+    error: Optional[str] = None
+    prompt_id: Optional[str] = None
+    workflow_file: str
+    image_size: Optional[List[int]] = None
+    timings: Dict[str, float] = Field(default_factory=dict)
+    usage: Usage = Field(default_factory=Usage)
+    decision: List[Move] = Field(default_factory=list)
+
+
+class Totals(Frozen):
+    """What a run took so far: iterations made, of which failed; seconds; requests, tokens and cost."""
+
+    iterations: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    usage: Usage = Field(default_factory=Usage)
+
+
+class Pending(Frozen):
+    """The iteration under way: drawn and written before it is used, so that a killed run repeats nothing it paid for."""
+
+    iteration: int
+    parameters: Dict[str, Any]
+    prompts: Prompts
+    prompt_id: Optional[str] = None
+    suggestion: Optional[Dict[str, Any]] = None
+    improvement: Optional[Prompts] = None
+    usage: Usage = Field(default_factory=Usage)  # of the two text calls above
+    timings: Dict[str, float] = Field(default_factory=dict)
+
+
+RunStatus = Literal["running", "passed", "exhausted", "stopped"]
+
+
+class Checkpoint(Artefact):
+    """`working/checkpoint.json`: the resume point."""
+
+    run_id: str
+    status: RunStatus
+    last_iteration: int = 0
+    best_iteration: Optional[int] = None
+    best_score: Optional[float] = None
+    started_at: float
+    updated_at: float
+    rules_sha256: str
+    input_sha256: str
+    description: Optional[str] = None
+    pending: Optional[Pending] = None
+    generation_failures: int = 0  # in a row
+    vision_failures: int = 0  # in a row
+    totals: Totals = Field(default_factory=Totals)
+
+
+# --- in memory: what the strategy sees ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A judged picture: the settings that made it and what was found."""
+
+    iteration: int
+    sampling: Sampling
+    prompts: Prompts
+    evaluation: Evaluation
+    comparison: Comparison

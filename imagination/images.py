@@ -1,0 +1,202 @@
+"""Pillow: bytes in, bytes out. Decoding what users hand over, shrinking for the model, thumbnails, pixel likeness.
+
+Everything leaves here as 8-bit RGB, turned upright and without alpha, except what ComfyUI made: that stays byte for byte.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional, Tuple, cast
+
+from .errors import BadImage, ConfigError
+from .model import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image, Resampling
+
+VISION_SIDE = 1024  # px, spec "AIVis Integration"
+THUMB_SIDE = 320  # px, for the viewer's grid
+MAX_PIXELS = 200_000_000  # 600 MB decoded: above any camera, below what ends the process
+PNG_LEVEL = 1  # zlib level: files a tenth larger than at the default 6, in a third of the time
+
+
+def load_input(path: Path) -> Image:
+    """Decode the user's picture: upright, first frame, flattened onto white, RGB. Raises ConfigError in one line."""
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise ConfigError(f"{path} cannot be read: {err.strerror or err}") from err
+    try:
+        return _decode(data)
+    except (OSError, ValueError, SyntaxError, EOFError, _bomb()) as err:
+        raise ConfigError(
+            f"{path} is no picture that can be read: {_reason(data, err)}",
+            "open it in an image editor and save it again as PNG or JPEG",
+        ) from err
+
+
+def check_result(png: bytes) -> Tuple[int, int]:
+    """Decode a picture that came from a server to its last pixel; returns its size. Raises BadImage."""
+    try:
+        return _decode(png).size
+    except (OSError, ValueError, SyntaxError, EOFError, _bomb()) as err:
+        raise BadImage(f"the picture does not decode: {_reason(png, err)}") from err
+
+
+def fit_megapixels(image: Image, max_megapixels: Optional[float]) -> Image:
+    """Scale down to at most `max_megapixels` (None: never) and crop nothing; sides become multiples of 8, as the VAE needs.
+
+    Source: decisions.md, "Picture size". Aspect changes by less than 8 px a side.
+    """
+    width, height = image.size
+    scale = 1.0
+    if max_megapixels is not None and width * height > max_megapixels * 1_000_000:
+        scale = (max_megapixels * 1_000_000 / (width * height)) ** 0.5
+    size = (_eights(width * scale), _eights(height * scale))
+    return image if size == image.size else image.resize(size, _lanczos())
+
+
+def encode_png(image: Image) -> bytes:
+    """PNG bytes of an image, without metadata."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=PNG_LEVEL)
+    return buffer.getvalue()
+
+
+def for_vision(png: bytes, label: str) -> Picture:
+    """A picture as it is sent to a vision model: an RGB PNG of at most 1024 px goes as it came, others are re-encoded."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as image:
+        size = image.size
+        plain = image.format == "PNG" and image.mode in ("RGB", "L") and "transparency" not in image.info
+    if not plain or max(size) > VISION_SIDE:
+        small = _decode(png)
+        small.thumbnail((VISION_SIDE, VISION_SIDE), _lanczos())
+        size, png = small.size, encode_png(small)
+    return Picture(label=label, png=png, base64=base64.b64encode(png).decode("ascii"), size=size)
+
+
+def thumbnail(png: bytes) -> bytes:
+    """A WebP of at most 320 px for the viewer."""
+    image = _decode(png, hint=(THUMB_SIDE, THUMB_SIDE))
+    image.thumbnail((THUMB_SIDE, THUMB_SIDE), _bilinear(), reducing_gap=2.0)
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=78, method=2)
+    return buffer.getvalue()
+
+
+def likeness(first: bytes, second: bytes) -> float:
+    """Pixel likeness of two pictures, 0.0 to 1.0 (identical), rounded to 4 places.
+
+    Both are brought to 64x64 grey values. The formula is `0.5 * (1 - mean |a - b| / 255) + 0.5 * max(0, r)`, where r is
+    the Pearson correlation of the two: how alike the values are, and how alike the structure is, in equal parts. Where
+    one of them is flat, r is 1 if both are, else 0.
+    """
+    a, b = (_grey(png) for png in (first, second))
+    count = len(a)
+    closeness = 1 - sum(abs(x - y) for x, y in zip(a, b)) / (255 * count)
+    mean_a, mean_b = sum(a) / count, sum(b) / count
+    spread_a = sum((x - mean_a) ** 2 for x in a)
+    spread_b = sum((y - mean_b) ** 2 for y in b)
+    if spread_a and spread_b:
+        r = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b)) / (spread_a * spread_b) ** 0.5
+    else:
+        r = float(spread_a == spread_b)
+    return round(float(min(1.0, 0.5 * closeness + 0.5 * max(0.0, r))), 4)
+
+
+def content_hash(data: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+# --- inside ---------------------------------------------------------------------------------------------------------------
+
+
+def _grey(png: bytes) -> bytes:
+    return _decode(png, hint=(64, 64)).convert("L").resize((64, 64), _bilinear(), reducing_gap=2.0).tobytes()
+
+
+def _decode(data: bytes, hint: Optional[Tuple[int, int]] = None) -> Image:
+    """Bytes to an upright RGB image, decoded to the last pixel. `hint` lets a JPEG decode at a reduced size."""
+    from PIL import Image, ImageOps
+
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # Pillow's own bomb warning comes below our limit; odd EXIF is no fault of the picture
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError(f"{image.width}x{image.height} px are more than this tool takes")
+            if hint is not None:
+                image.draft("RGB", hint)
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            return _flatten(upright if upright is not None else image)
+
+
+def _flatten(image: Image) -> Image:
+    from PIL import Image as Images
+
+    if (
+        image.mode.startswith("I") or image.mode == "F"
+    ):  # 16-bit and float greys: Pillow's own convert() would clip at 255
+        return _from_deep(image)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Images.new("RGBA", rgba.size, "white")
+        return Images.alpha_composite(white, rgba).convert("RGB")
+    rgb = image.convert("RGB")
+    return rgb if rgb is not image else image.copy()
+
+
+def _from_deep(image: Image) -> Image:
+    top = _white_of(image)
+    scaled = image.convert("F").point(lambda value: value * (255.0 / top))
+    return scaled.convert("L").convert("RGB")
+
+
+def _white_of(image: Image) -> float:
+    """The value that means white: 65535 in 16-bit pictures; others do not say, so the brightest pixel decides."""
+    if image.mode.startswith("I;16"):
+        return 65535.0
+    brightest = float(cast(Tuple[float, float], image.getextrema())[1])
+    return 255.0 if image.mode == "I" and brightest <= 255 else 65535.0 if brightest > 1 else 1.0
+
+
+def _reason(data: bytes, err: Exception) -> str:
+    if not data:
+        return "the file is empty"
+    text = str(err)
+    if "truncated" in text or "incomplete" in text or isinstance(err, (EOFError, SyntaxError)):
+        return "it is cut short or damaged"
+    if "cannot identify" in text:
+        return "its format is not known"
+    return text.split("\n")[0][:120]
+
+
+def _bomb() -> type[Exception]:
+    from PIL.Image import DecompressionBombError
+
+    return DecompressionBombError
+
+
+def _eights(length: float) -> int:
+    return max(8, round(length / 8) * 8)
+
+
+def _lanczos() -> Resampling:
+    from PIL.Image import Resampling
+
+    return Resampling.LANCZOS
+
+
+def _bilinear() -> Resampling:
+    from PIL.Image import Resampling
+
+    return Resampling.BILINEAR

@@ -1,0 +1,272 @@
+"""The questions put to the vision model, and its replies as records: describe, answer, evaluate, compare, improve, suggest.
+
+It words each request and reads each reply; retries, fallback and the wire are `vision`'s. Raises what `ask` raises:
+whether a failure ends an iteration is the loop's to say.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from typing_extensions import Protocol
+
+from .model import (
+    Answer,
+    Answers,
+    CallRecord,
+    Comparison,
+    Criterion,
+    Evaluation,
+    Picture,
+    Prompts,
+    Question,
+    Request,
+    Rules,
+    Usage,
+    Value,
+)
+from .prompts import Templates, list_criteria, list_outcomes, list_questions, list_values, shape_of
+from .scoring import score, verdicts
+
+Schema = Dict[str, Any]
+MAX_DIFFERENCES = 12
+
+
+class Asks(Protocol):
+    """What the judge needs of `vision.Vision`."""
+
+    def ask(self, request: Request) -> Answer:
+        """Answer a request or raise VisionError."""
+
+
+class Judge:
+    """Words the requests of one run. The description of the original is set once it is known."""
+
+    def __init__(self, vision: Asks, templates: Templates, rules: Rules, notes: str = "") -> None:
+        self.vision = vision
+        self.templates = templates
+        self.rules = rules
+        self.notes = notes
+        self.description = ""
+
+    def describe(self, original: Picture) -> Answer:
+        """Describe the original in plain text; the description goes with every later request."""
+        answer = self.vision.ask(Request("description", self.templates.fill("describe"), (original,)))
+        self.description = " ".join(answer.text.split())[:2000]
+        return answer
+
+    def answer(self, iteration: int, original: Picture, result: Picture) -> Answers:
+        """Put all helper questions in one request."""
+        questions = self.rules.questions
+        schema = questions_schema(questions)
+        instruction = self.templates.fill(
+            "questions", questions=list_questions(questions), shape=shape_of(schema), description=self.description
+        )
+        got = self.vision.ask(Request("questions", instruction, (original, result), schema))
+        values: Dict[str, Value] = {q.field: got.values.get(q.field) for q in questions}
+        return answers_record(iteration, values, got.call, got.usage)
+
+    def evaluate(self, iteration: int, original: Picture, result: Picture, answers: Mapping[str, Value]) -> Evaluation:
+        """Mark every criterion; the answers to the questions go with the request."""
+        criteria = self.rules.acceptance_criteria
+        schema = criteria_schema(criteria)
+        instruction = self.templates.fill(
+            "evaluation",
+            criteria=list_criteria(criteria),
+            answers=list_values(answers, self.rules.questions),
+            description=self.description,
+            shape=shape_of(schema),
+        )
+        accept = criteria_schema(criteria, lenient=True)
+        got = self.vision.ask(Request("evaluation", instruction, (original, result), schema, accept))
+        values, reasons = _split(criteria, got.values)
+        return evaluation_record(iteration, criteria, values, reasons, got.call, got.usage)
+
+    def compare(self, iteration: int, original: Picture, result: Picture, measured: float) -> Comparison:
+        """Let the model say how like the original the result is."""
+        instruction = self.templates.fill("comparison", shape=shape_of(COMPARISON), description=self.description)
+        got = self.vision.ask(Request("comparison", instruction, (original, result), COMPARISON, _COMPARISON_READ))
+        similarity = got.values.get("similarity_score")
+        return Comparison(
+            iteration=iteration,
+            source="aivis" if similarity is not None else "measured",
+            similarity_score=measured if similarity is None else float(similarity),
+            differences=[str(d) for d in got.values.get("differences") or []],
+            analysis=str(got.values.get("analysis") or ""),
+            measured=measured,
+            aivis_metadata=got.call,
+            usage=got.usage,
+        )
+
+    def improve(self, prompts: Prompts, evaluation: Evaluation, comparison: Comparison) -> Tuple[Prompts, Answer]:
+        """Let the model rewrite the prompts for what failed. Tags are not enforced here (`shaping.shape`)."""
+        criteria = self.rules.acceptance_criteria
+        instruction = self.templates.fill(
+            "improvement",
+            positive=prompts.positive,
+            negative=prompts.negative,
+            failed=list_outcomes(criteria, evaluation.failed_fields, evaluation.reasons),
+            passed=list_outcomes(criteria, evaluation.passed_fields, {}),
+            comparison="\n".join([*(f"- {d}" for d in comparison.differences), comparison.analysis]),
+            description=self.description,
+            required=_terms(c.must_include for c in criteria),
+            banned=_terms(c.ban_terms for c in criteria),
+            avoided=_terms(c.avoid_terms for c in criteria),
+            notes=self.notes,
+            shape=shape_of(IMPROVEMENT),
+        )
+        got = self.vision.ask(Request("improvement", instruction, (), IMPROVEMENT))
+        positive = " ".join(str(got.values.get("positive") or "").split())
+        negative = " ".join(str(got.values.get("negative", prompts.negative) or "").split())
+        return Prompts(positive=positive or prompts.positive, negative=negative), got
+
+    def suggest(
+        self, settings: str, similarity: float, evaluation: Evaluation, choices: Mapping[str, Sequence[str]]
+    ) -> Answer:
+        """Show the model AIGen.yaml's settings and ask for steps, sampler_name and scheduler."""
+        instruction = self.templates.fill(
+            "suggestion",
+            settings=settings,
+            similarity=f"{similarity:.2f}",
+            failed=list_outcomes(self.rules.acceptance_criteria, evaluation.failed_fields, evaluation.reasons),
+            samplers=", ".join(choices.get("sampler_name", ())),
+            schedulers=", ".join(choices.get("scheduler", ())),
+            shape=shape_of(SUGGESTION),
+        )
+        return self.vision.ask(Request("suggestion", instruction, (), SUGGESTION))
+
+
+# --- records -------------------------------------------------------------------------------------------------------------
+
+
+def answers_record(iteration: int, values: Dict[str, Value], call: CallRecord, usage: Usage) -> Answers:
+    """Answers with the fields that got none listed."""
+    unanswered = [field for field, value in values.items() if value is None]
+    return Answers(iteration=iteration, answers=values, unanswered=unanswered, aivis_metadata=call, usage=usage)
+
+
+def evaluation_record(
+    iteration: int,
+    criteria: Sequence[Criterion],
+    values: Dict[str, Value],
+    reasons: Dict[str, str],
+    call: CallRecord,
+    usage: Usage,
+    judged: bool = True,
+) -> Evaluation:
+    """Verdicts and score from values; without `judged` it is the fallback evaluation, in which nothing is answered."""
+    results = verdicts(criteria, values)
+    return Evaluation(
+        iteration=iteration,
+        source="aivis" if judged else "fallback",
+        overall_score=score(results),
+        criteria_results=results,
+        values={c.field: values.get(c.field) for c in criteria},
+        reasons=reasons,
+        passed_fields=[field for field, passed in results.items() if passed],
+        failed_fields=[field for field, passed in results.items() if not passed],
+        unanswered=[c.field for c in criteria if values.get(c.field) is None],
+        aivis_metadata=call,
+        usage=usage,
+    )
+
+
+def _split(criteria: Sequence[Criterion], got: Mapping[str, Any]) -> Tuple[Dict[str, Value], Dict[str, str]]:
+    """Verdicts and reasons out of `{field: {reason, verdict}}`."""
+    values: Dict[str, Value] = {}
+    reasons: Dict[str, str] = {}
+    for criterion in criteria:
+        part = got.get(criterion.field)
+        verdict = part.get("verdict") if isinstance(part, Mapping) else part
+        values[criterion.field] = verdict
+        if isinstance(part, Mapping) and part.get("reason"):
+            reasons[criterion.field] = " ".join(str(part["reason"]).split())
+    return values, reasons
+
+
+def _terms(lists: Any) -> str:
+    return ", ".join(dict.fromkeys(term for terms in lists for term in terms))
+
+
+# --- schemas -------------------------------------------------------------------------------------------------------------
+# Reasons stand before verdicts: the order of properties is the order in which a model writes (contracts/ollama.md, 4).
+
+COMPARISON: Schema = {
+    "type": "object",
+    "properties": {
+        "differences": {"type": "array", "items": {"type": "string"}, "maxItems": MAX_DIFFERENCES},
+        "analysis": {"type": "string"},
+        "similarity_score": {"type": "number", "minimum": 0, "maximum": 1},
+    },
+    "required": ["differences", "analysis", "similarity_score"],
+    "additionalProperties": False,
+}
+_COMPARISON_READ: Schema = {**COMPARISON, "required": ["similarity_score"]}
+IMPROVEMENT: Schema = {
+    "type": "object",
+    "properties": {"positive": {"type": "string"}, "negative": {"type": "string"}},
+    "required": ["positive", "negative"],
+    "additionalProperties": False,
+}
+SUGGESTION: Schema = {
+    "type": "object",
+    "properties": {
+        "reason": {"type": "string"},
+        "steps": {"type": ["integer", "null"], "minimum": 1, "maximum": 150},
+        "sampler_name": {"type": ["string", "null"]},
+        "scheduler": {"type": ["string", "null"]},
+    },
+    "required": ["reason", "steps", "sampler_name", "scheduler"],
+    "additionalProperties": False,
+}
+
+
+def questions_schema(questions: Sequence[Question]) -> Schema:
+    """Each question under its own field, nullable, with its bounds: an answer outside them is no answer."""
+    return _object({q.field: question_schema(q) for q in questions})
+
+
+def question_schema(question: Question) -> Schema:
+    """Schema of one answer. The description is the question: a reply that repeats it as the key is understood."""
+    part: Schema = {"type": [question.type, "null"], "description": question.question}
+    if question.type == "array":
+        part["items"] = _items(question.items)
+        bounds = (("minItems", question.min), ("maxItems", question.max))
+        part.update({key: int(value) for key, value in bounds if value is not None and value >= 0})
+    elif question.type in ("integer", "number"):
+        exact = int if question.type == "integer" else float
+        bounds = (("minimum", question.min), ("maximum", question.max))
+        part.update({key: exact(value) for key, value in bounds if value is not None})
+    if question.enum is not None:
+        part["enum"] = [*question.enum, None]
+    return part
+
+
+def criteria_schema(criteria: Sequence[Criterion], lenient: bool = False) -> Schema:
+    """Each criterion as an object of its name, with reason and nullable verdict.
+
+    A criterion's bounds and enum say what passes, not what may be answered: they stay out, or a grammar would turn
+    every answer into a pass. `lenient` leaves the reason optional, for reading.
+    """
+    parts = {}
+    for criterion in criteria:
+        verdict: Schema = {"type": [criterion.type, "null"], "description": criterion.question}
+        if criterion.type == "array":
+            verdict["items"] = _items(criterion.items)
+        parts[criterion.field] = _object({"reason": {"type": "string"}, "verdict": verdict})
+        if lenient:
+            parts[criterion.field]["required"] = ["verdict"]
+    return _object(parts)
+
+
+def _items(items: Any) -> Schema:
+    if isinstance(items, list):
+        return {"enum": items} if not all(isinstance(i, str) for i in items) else {"type": "string", "enum": items}
+    return dict(items) if items else {"type": "string"}
+
+
+def _object(properties: Dict[str, Schema]) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+__all__: List[str] = ["Asks", "Judge", "answers_record", "criteria_schema", "evaluation_record", "questions_schema"]

@@ -1,0 +1,181 @@
+"""Templates to VLM instructions; project overrides laid over defaults. Pure, but for reading the files it is given.
+
+A template uses `{name}` for the names it is given and nothing else: other braces are text, `{{name}}` is a literal
+`{name}`, and what is filled in is never looked at again, so a model's answer cannot pull anything in. The names of each
+template, and which of them it cannot do without, are `TEMPLATES`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from .config import Document
+from .errors import ConfigError
+from .model import Criterion, Question, Value
+
+NOTHING = "(none)"
+
+# template: names it must use, names it may use
+TEMPLATES: Mapping[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
+    "describe": ((), ()),
+    "questions": (("questions", "shape"), ("description",)),
+    "evaluation": (("criteria", "shape"), ("answers", "description")),
+    "comparison": (("shape",), ("description",)),
+    "improvement": (
+        ("positive", "negative", "failed", "shape"),
+        ("passed", "comparison", "required", "banned", "avoided", "description", "notes"),
+    ),
+    "suggestion": (("settings", "similarity", "shape"), ("failed", "samplers", "schedulers")),
+}
+_NAME = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}")
+
+
+class Templates:
+    """The texts in force, checked when made: a run does not die at iteration 3 of a typing error in prompts.yaml."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts = dict(texts)
+
+    @classmethod
+    def merge(cls, documents: Sequence[Document]) -> Tuple[Templates, Tuple[str, ...]]:
+        """Lay the documents over each other, the last on top. Returns warnings of unknown keys as well.
+
+        Raises ConfigError naming file, line, key and the valid names for every unknown or missing name.
+        """
+        texts: Dict[str, str] = {}
+        problems: List[str] = []
+        warnings: List[str] = []
+        for document in documents:
+            for key, text in document.data.items():
+                if key in TEMPLATES:
+                    problems += [f"{document.place((key,))} {problem}" for problem in _problems(key, text)]
+                    texts[key] = text
+                else:
+                    near = difflib.get_close_matches(str(key), TEMPLATES, n=1)
+                    hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(TEMPLATES)}"
+                    warnings.append(f"{document.place((key,))} is not a known template and is ignored{hint}")
+        if documents:
+            problems += [f"{documents[0].path} lacks {key}" for key in TEMPLATES if key not in texts]
+        if problems:
+            told = problems[0] if len(problems) == 1 else f"{len(problems)} problems in the prompt templates"
+            raise ConfigError(told, "see the comments in defaults/prompts.yaml", problems=problems)
+        return cls(texts), tuple(warnings)
+
+    def fill(self, template: str, **values: str) -> str:
+        """The text of `template` with `values` in place, in one pass. Names without a value get "(none)"."""
+        return _NAME.sub(
+            lambda found: "{" + found[1] + "}" if found[1] else values.get(found[2], "").strip() or NOTHING,
+            self.texts[template],
+        ).strip()
+
+
+def _problems(key: str, text: str) -> List[str]:
+    needed, allowed = TEMPLATES[key]
+    used = {found[2] for found in _NAME.finditer(text) if found[2]}
+    names = ", ".join([*needed, *allowed]) or "none"
+    unknown = [f"uses {{{name}}}; the names it may use are: {names}" for name in sorted(used - {*needed, *allowed})]
+    return unknown + [f"must use {{{name}}}; the names it may use are: {names}" for name in needed if name not in used]
+
+
+# --- what goes into the templates ---------------------------------------------------------------------------------------
+
+
+def list_questions(questions: Sequence[Question]) -> str:
+    """One line a question: its field, the text, the type asked for."""
+    return "\n".join(f"- {q.field}: {_one_line(q.question)} ({_wanted(q)})" for q in questions)
+
+
+def list_criteria(criteria: Sequence[Criterion]) -> str:
+    """One line a criterion. What lets it pass is not told: the examiner marks what is there, not what is hoped for."""
+    return "\n".join(f"- {c.field}: {_one_line(c.question)} ({_asked_of_criterion(c)})" for c in criteria)
+
+
+def list_values(values: Mapping[str, Value], questions: Sequence[Question] = ()) -> str:
+    """One line an answer, as JSON, so that nothing in it can look like another line."""
+    asked = {q.field: _one_line(q.question) for q in questions}
+    return "\n".join(
+        f"- {asked.get(field, field)} {'unknown' if value is None else json.dumps(value, ensure_ascii=False)}"
+        for field, value in values.items()
+    )
+
+
+def list_outcomes(criteria: Sequence[Criterion], fields: Sequence[str], reasons: Mapping[str, str]) -> str:
+    """One line for each of the criteria named by `fields`: the question, what was found, and what the tags want."""
+    lines = []
+    for criterion in criteria:
+        if criterion.field in fields:
+            reason = _one_line(reasons.get(criterion.field, ""))
+            line = f"- {criterion.field}: {_one_line(criterion.question)}"
+            line += f" [{criterion.intent}]" if criterion.intent else ""
+            line += f" Seen: {reason}" if reason else ""
+            lines.append(line + (f" Wanted: {', '.join(criterion.must_include)}." if criterion.must_include else ""))
+    return "\n".join(lines)
+
+
+def shape_of(schema: Mapping[str, Any]) -> str:
+    """Say in words what JSON the reply must be: servers enforce a schema without showing it to the model."""
+    example = {name: _example(part) for name, part in schema["properties"].items()}
+    lines = [f'  "{name}": {_in_words(part)}' for name, part in schema["properties"].items()]
+    return "\n".join(
+        [
+            "Answer with only one JSON object, nothing before or after it. Its keys, all of them needed:",
+            *lines,
+            "For example (made-up values): " + json.dumps(example, ensure_ascii=False),
+        ]
+    )
+
+
+def _wanted(question: Question) -> str:
+    text: str = question.type
+    if question.enum:
+        text += ", one of " + ", ".join(json.dumps(v, ensure_ascii=False) for v in question.enum)
+    if isinstance(question.items, list):
+        text += " of " + ", ".join(json.dumps(v, ensure_ascii=False) for v in question.items)
+    bounds = [
+        f"{word} {value:g}"
+        for word, value in (("at least", question.min), ("at most", question.max))
+        if value is not None
+    ]
+    counted = " entries" if question.type == "array" else ""
+    return text if question.type == "boolean" or not bounds else f"{text}, {' and '.join(bounds)}{counted}"
+
+
+def _asked_of_criterion(criterion: Criterion) -> str:
+    if criterion.type == "boolean":
+        return "true or false"
+    if criterion.enum:
+        members = ", ".join(json.dumps(v, ensure_ascii=False) for v in criterion.enum)
+        return f"{criterion.type}; use one of these words if it is right, else your own: {members}"
+    return {"integer": "a whole number", "number": "a number", "array": "a list"}.get(criterion.type, "a short text")
+
+
+def _in_words(part: Mapping[str, Any]) -> str:
+    if part.get("type") == "object":
+        inner = ", ".join(f'"{name}": {_in_words(sub)}' for name, sub in part["properties"].items())
+        return f"an object {{{inner}}}"
+    kinds = part.get("type", "value")
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    words = " or ".join({"boolean": "true or false", "array": "list", "string": "text"}.get(k, k) for k in kinds)
+    if part.get("enum"):
+        words = "one of " + ", ".join(json.dumps(v, ensure_ascii=False) for v in part["enum"])
+    low, high = part.get("minimum"), part.get("maximum")
+    return words + (f" from {low:g} to {high:g}" if low is not None and high is not None else "")
+
+
+def _example(part: Mapping[str, Any]) -> Any:
+    if part.get("type") == "object":
+        return {name: _example(sub) for name, sub in part["properties"].items()}
+    if part.get("enum"):
+        return part["enum"][0]
+    kinds = part.get("type", "string")
+    kind = kinds if isinstance(kinds, str) else kinds[0]
+    low = part.get("minimum", 0)
+    made_up = {"boolean": False, "integer": int(low), "number": float(low), "array": ["..."]}
+    return made_up.get(kind, "...")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

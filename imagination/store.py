@@ -1,0 +1,323 @@
+"""Where every artefact lives: atomic write, read back, resume point. The only module that writes under a project.
+
+A file is written to a sibling and renamed, so a killed run leaves the old file or the new one. Layout and keys:
+decisions.md, "Files a run writes". What the page needs beside the JSON is `pages`' business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, List, Optional, Type, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from .config import load_generation
+from .errors import ConfigError, StoreError
+from .model import Answers, Artefact, Checkpoint, Comparison, Evaluation, Generation, Metadata
+
+Record = TypeVar("Record", bound=Artefact)
+FORMAT = 1
+RUN_ID = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?")
+KINDS = {"questions": Answers, "evaluation": Evaluation, "comparison": Comparison, "metadata": Metadata}
+LOOSE = re.compile(r"iteration_\d+(_\w+)?\.(png|json)")  # the flat layout of the spec's older listing
+
+
+# --- bytes to disk -------------------------------------------------------------------------------------------------------
+
+
+def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
+    """Write `data` so that `path` holds the old content or the new. Raises StoreError when the disk refuses.
+
+    `durable` waits until the disk has it (power cuts); what can be rebuilt does without.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as err:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise StoreError(
+            f"{path} cannot be written: {err.strerror or err}",
+            "free some space or mend the permissions, then run again",
+        ) from err
+
+
+def write_json(path: Path, value: Any, durable: bool = True) -> None:
+    """JSON as artefacts have it: UTF-8, two-space indent, a newline at the end."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"), durable)
+
+
+def read_record(path: Path, kind: Type[Record]) -> Optional[Record]:
+    """An artefact, or None where there is none. Raises StoreError when it is torn or newer than this program."""
+    data = read_json(path)
+    if data is None:
+        return None
+    found = data.get("format", FORMAT)
+    if not isinstance(found, int) or found > FORMAT:
+        raise StoreError(f"{path} has format {found}, newer than this program knows ({FORMAT})", "update the tool")
+    try:
+        return kind.model_validate_json(json.dumps(data))
+    except ValidationError as err:
+        first = err.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"{path} is damaged: {where}: {first['msg']}", _REDO) from err
+
+
+def read_json(path: Path) -> Optional[Any]:
+    """A JSON object, or None where there is none."""
+    try:
+        data = json.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as err:
+        raise StoreError(f"{path} cannot be read: {err.strerror or err}") from err
+    except (ValueError, RecursionError) as err:
+        raise StoreError(f"{path} is damaged: it is no JSON", _REDO) from err
+    if not isinstance(data, dict):
+        raise StoreError(f"{path} is damaged: it is no JSON object", _REDO)
+    return data
+
+
+_REDO = "redo that iteration with --resume-from N, or start afresh with --reset"
+
+
+# --- a project's run state -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Store:
+    """The run state of one project."""
+
+    project: Path
+
+    @property
+    def working(self) -> Path:
+        return self.project / "working"
+
+    @property
+    def log_file(self) -> Path:
+        return self.project / "logs" / "app.log"
+
+    @property
+    def generation_file(self) -> Path:
+        """working/AIGen.yaml: the settings in force."""
+        return self.working / "AIGen.yaml"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the project for this process. Raises StoreError that names the run holding it."""
+        from filelock import FileLock, Timeout
+
+        holder = self.working / ".run.lock.json"
+        try:
+            self.working.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(str(self.working / ".run.lock"), timeout=0)
+            lock.acquire()
+        except Timeout as err:
+            raise StoreError(
+                f"another run is at work on {self.project.name}{_holder(holder)}", "wait for it, or stop it"
+            ) from err
+        except OSError as err:
+            raise StoreError(f"{self.working} cannot be written: {err.strerror or err}") from err
+        try:
+            write_json(holder, {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}, durable=False)
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                holder.unlink()
+            lock.release()
+
+    def read_checkpoint(self) -> Optional[Checkpoint]:
+        """The resume point, or None before the first run."""
+        return read_record(self.working / "checkpoint.json", Checkpoint)
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Put the resume point on disk."""
+        write_json(self.working / "checkpoint.json", checkpoint.model_dump(mode="json"))
+
+    def run(self, run_id: str) -> Run:
+        """The folder of a run. Raises StoreError for an id that no run can have."""
+        if not RUN_ID.fullmatch(run_id):
+            raise StoreError(f"{run_id[:60]!r} is no run id")
+        return Run(self.working / run_id, run_id)
+
+    def runs(self) -> List[Run]:
+        """All runs, oldest first."""
+        if not self.working.is_dir():
+            return []
+        names = [p.name for p in self.working.iterdir() if p.is_dir() and RUN_ID.fullmatch(p.name)]
+        return [self.run(name) for name in sorted(names, key=_age)]
+
+    def new_run(self, now: float) -> Run:
+        """Make the folder of a new run: local time, with -2, -3 … when taken."""
+        stamp = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(now))
+        for number in range(1, 1000):
+            run = self.run(stamp if number == 1 else f"{stamp}-{number}")
+            try:
+                run.root.mkdir(parents=True)
+                return run
+            except FileExistsError:
+                continue
+            except OSError as err:
+                raise StoreError(f"{run.root} cannot be made: {err.strerror or err}") from err
+        raise StoreError(f"{self.working} has a thousand runs of the same second")
+
+    def read_generation(self) -> Generation:
+        """The settings in force, read anew for each iteration: the user may have edited them."""
+        return load_generation(self.generation_file).record
+
+    def write_generation(self, generation: Generation) -> None:
+        """Put the settings for the next iteration in force."""
+        data = generation.model_dump(mode="json")
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+        head = (
+            "# The settings of the next iteration, rewritten after each one. A new run starts from config/AIGen.yaml.\n"
+        )
+        write_bytes(self.generation_file, (head + text).encode("utf-8"))
+
+    # --- output/ ---
+
+    def write_output(self, png: bytes, metadata: Any) -> None:
+        """The best picture so far and what it is. The picture goes first: metadata never tells of one that is not there."""
+        write_bytes(self.project / "output" / "output.png", png)
+        write_json(self.project / "output" / "output_metadata.json", metadata)
+
+    def output_iteration(self, run_id: str) -> Optional[int]:
+        """Which iteration of `run_id` the output holds; None when it is another run's, or none."""
+        try:
+            data = read_json(self.project / "output" / "output_metadata.json") or {}
+        except StoreError:
+            return None
+        return data.get("iteration") if data.get("run_id") == run_id else None
+
+    def put_output_aside(self, now: float) -> None:
+        """Move an earlier run's output into the folder of the run that made it."""
+        output = self.project / "output"
+        try:
+            owner = str((read_json(output / "output_metadata.json") or {}).get("run_id", ""))
+        except StoreError:
+            owner = ""
+        known = RUN_ID.fullmatch(owner) and (self.working / owner).is_dir()
+        aside = (
+            self.working / owner / "output"
+            if known
+            else output / time.strftime("earlier_%Y-%m-%d_%H-%M-%S", time.localtime(now))
+        )
+        for name in ("output_metadata.json", "output.png"):
+            if (output / name).exists():
+                _move(output / name, aside / name)
+
+    def archive_loose(self, now: float) -> Optional[Run]:
+        """Move working/iteration_N.* of the old flat layout into a run folder of their own; None where there are none."""
+        loose = [p for p in sorted(self.working.glob("iteration_*")) if p.is_file() and LOOSE.fullmatch(p.name)]
+        if not loose:
+            return None
+        run = self.new_run(now)
+        for path in loose:
+            kind = path.stem.split("_", 2)[2] if path.stem.count("_") > 1 else ""
+            folder = "images" if path.suffix == ".png" else kind if kind in KINDS else "metadata"
+            _move(path, run.root / folder / path.name)
+        return run
+
+
+@dataclass(frozen=True)
+class Run:
+    """The artefacts of one run."""
+
+    root: Path
+    run_id: str
+
+    def image_file(self, iteration: int) -> Path:
+        return self.root / "images" / f"iteration_{iteration}.png"
+
+    def file(self, kind: str, iteration: int) -> Path:
+        """Path of an artefact; `kind` is a key of KINDS."""
+        return self.root / kind / f"iteration_{iteration}_{kind}.json"
+
+    def read_image(self, iteration: int) -> Optional[bytes]:
+        try:
+            return self.image_file(iteration).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            raise StoreError(f"{self.image_file(iteration)} cannot be read: {err.strerror or err}") from err
+
+    def write_image(self, iteration: int, png: bytes) -> None:
+        write_bytes(self.image_file(iteration), png)
+
+    def write(self, kind: str, record: Artefact) -> None:
+        """Put an artefact on disk; `kind` is a key of KINDS."""
+        iteration = record.iteration  # type: ignore[attr-defined]  # every kind in KINDS has one
+        write_json(self.file(kind, iteration), record.model_dump(mode="json"))
+
+    def answers(self, iteration: int) -> Optional[Answers]:
+        return read_record(self.file("questions", iteration), Answers)
+
+    def evaluation(self, iteration: int) -> Optional[Evaluation]:
+        return read_record(self.file("evaluation", iteration), Evaluation)
+
+    def comparison(self, iteration: int) -> Optional[Comparison]:
+        return read_record(self.file("comparison", iteration), Comparison)
+
+    def metadata(self, iteration: int) -> Optional[Metadata]:
+        return read_record(self.file("metadata", iteration), Metadata)
+
+    def iterations(self) -> List[int]:
+        """Numbers of the iterations that have metadata, in order."""
+        found = (
+            re.fullmatch(r"iteration_(\d+)_metadata\.json", p.name) for p in (self.root / "metadata").glob("*.json")
+        )
+        return sorted(int(match[1]) for match in found if match)
+
+    def supersede(self, first: int, now: float) -> None:
+        """Move every artefact of iterations `first` and later to superseded/{time}/."""
+        aside = self.root / "superseded" / time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(now))
+        for folder in ("images", "thumbs", "scripts", *KINDS):
+            for path in sorted((self.root / folder).glob("iteration_*")):
+                match = re.match(r"iteration_(\d+)", path.name)
+                if match and int(match[1]) >= first:
+                    _move(path, aside / folder / path.name)
+
+    def write_inputs(self, files: dict[str, bytes]) -> None:
+        """What the run runs on, so that later edits of the project do not change what it shows."""
+        for name, data in files.items():
+            write_bytes(self.root / "inputs" / name, data)
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while target.exists():
+            number += 1
+            target = target.with_name(f"{source.stem}-{number}{source.suffix}")
+        source.rename(target)
+    except OSError as err:
+        raise StoreError(f"{source} cannot be moved to {target.parent}: {err.strerror or err}") from err
+
+
+def _age(run_id: str) -> Any:
+    stamp, _, number = run_id[:19], run_id[19:20], run_id[20:]
+    return (stamp, int(number or 1))
+
+
+def _holder(path: Path) -> str:
+    try:
+        data = read_json(path) or {}
+    except (StoreError, ConfigError):
+        return ""
+    return f" (process {data.get('pid')}, since {data.get('since')})" if data else ""
