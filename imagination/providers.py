@@ -1,0 +1,315 @@
+"""What the vision providers share: the seam, the shape of a reply, and one HTTP exchange with its time limits.
+
+`ollama` and `openrouter` speak the two protocols on top of this; `vision` decides about retries and fallback. Here every
+error of `requests` becomes one of ours, and the key is taken out of whatever a server sends back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import requests
+from pydantic import SecretStr
+from typing_extensions import Literal, Protocol
+
+from .errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
+from .model import Picture, Request, Usage
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+CONNECT_TIMEOUT = 10.0  # s; openrouter.md §12
+CHECK_TIMEOUT = 20.0  # s; a server that lists its models slower than this is not usable
+MAX_BODY = 32 * 2**20  # bytes; the longest honest body, OpenRouter's list of models, is about 1 MB
+TICK = 0.2  # s between looks at a result; a longer wait on Windows would hold Ctrl-C back
+
+
+class BrokenOff(VisionBusy):
+    """The server gave up on this very answer (a loop, or text that its own parser rejects): a new seed can help."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One reply of a model. `text` is the thinking text where the answer itself was blank (`source` says so)."""
+
+    text: str
+    source: Literal["content", "thinking"] = "content"
+    cut: bool = False  # ended by the length limit
+    model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    notes: Tuple[str, ...] = ()
+
+
+class Provider(Protocol):
+    """One vision model on one server. Errors are `VisionError`s; `usage_of` tells what a failed call took."""
+
+    name: str
+    model: str
+
+    def complete(self, request: Request, *, seed: int, temperature: float, max_tokens: int) -> Reply:
+        """Ask once, stepping down from structured output to plain text as far as the server demands."""
+
+    def check(self, needs_images: bool = True) -> Tuple[str, ...]:
+        """Return warnings; raise what would stop a run (VisionError, or ConfigError for a missing key)."""
+
+    def unload(self) -> None:
+        """Free the model's memory, where the settings ask for that and the server can."""
+
+
+def spent(err: VisionError, usage: Usage) -> VisionError:
+    """Note on `err` what the failed call took: a refused or unusable answer may have been billed too."""
+    err.__dict__["usage"] = usage
+    return err
+
+
+def usage_of(err: VisionError) -> Usage:
+    """What the call that ended in `err` took; one request where nobody noted it."""
+    usage = err.__dict__.get("usage")
+    return usage if isinstance(usage, Usage) else Usage(requests=1)
+
+
+# --- what the model is told -------------------------------------------------------------------------------------------
+
+
+def picture_list(pictures: Iterable[Picture]) -> str:
+    """One line a picture, numbered from 1: models do not reliably know the order from position alone (ollama.md §3)."""
+    return "\n".join(f"Image {n}: {picture.label}." for n, picture in enumerate(pictures, 1))
+
+
+def full_text(request: Request) -> str:
+    """The list of pictures, if there are any, then the instruction."""
+    listed = picture_list(request.pictures)
+    return f"{listed}\n\n{request.instruction}" if listed else request.instruction
+
+
+# --- reading what came ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """Status, headers (names in lower case) and body of one exchange."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def body(self) -> Any:
+        """The body as JSON, leading blank lines allowed (keep-alive of OpenRouter); None where it is not JSON."""
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError):
+            return None
+
+
+def mapping(value: Any) -> Dict[str, Any]:
+    """`value` if it is an object, else an empty one: servers send null, lists and strings in its place."""
+    return value if isinstance(value, dict) else {}
+
+
+def count(value: Any) -> int:
+    """A token count as the server said it; 0 for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def seconds_until(value: str, now: float) -> Optional[float]:
+    """A Retry-After header as seconds from `now` (Unix time): a number or an HTTP date; None where it is neither."""
+    try:
+        return max(0.0, float(value)) if float(value) < float("inf") else None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+
+
+def short(text: str, limit: int = 300) -> str:
+    """A server's text on one line and of bounded length; of an HTML page only the fact, never the page."""
+    if re.match(r"\s*(<!doctype|<html|<\?xml)", text, re.IGNORECASE):
+        return "an HTML page"
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+# --- addresses and keys -----------------------------------------------------------------------------------------------
+
+
+def clean_key(secret: Optional[SecretStr], fallback: Optional[str] = None) -> SecretStr:
+    """The key without the blanks and line ends that copying adds; empty where there is none."""
+    value = secret.get_secret_value() if secret is not None else ""
+    return SecretStr("".join(value.split()) or "".join((fallback or "").split()))
+
+
+def is_sendable(key: SecretStr) -> bool:
+    """Whether the key fits in an HTTP header: others would surface, whole, in the error of the HTTP library."""
+    return all(33 <= ord(c) <= 126 for c in key.get_secret_value())
+
+
+def key_tail(key: SecretStr) -> str:
+    """The last four characters, enough to tell keys apart; none of a key that is hardly longer."""
+    value = key.get_secret_value()
+    return f"…{value[-4:]}" if len(value) >= 12 else "…"
+
+
+def public_url(url: str) -> str:
+    """`url` without the user and password it may carry."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+class _Login(requests.auth.AuthBase):
+    """Our own Authorization or none: without this, an entry in ~/.netrc would silently replace the key."""
+
+    def __init__(self, url: str, key: SecretStr) -> None:
+        self._key = key
+        parts = urlsplit(url)
+        self._basic = (unquote(parts.username or ""), unquote(parts.password or ""))
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._key.get_secret_value():
+            request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        elif any(self._basic):
+            request = requests.auth.HTTPBasicAuth(*self._basic)(request)
+        return request
+
+
+# --- the exchange -----------------------------------------------------------------------------------------------------
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Return `work()`, run in a thread of its own; `TimeoutError` after `seconds`, and then the thread is left behind.
+
+    A socket's read timeout starts anew with each byte, so a server that drips (headers, or keep-alive blanks) outlasts
+    it. Waiting here, in short ticks, is also what lets Ctrl-C through at once on every platform.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as err:
+            future.set_exception(err)
+
+    deadline = time.monotonic() + seconds
+    threading.Thread(target=run, name="vision-request", daemon=True).start()
+    while not future.done():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        wait([future], timeout=min(left, TICK))
+    return future.result()
+
+
+class Wire:
+    """One server: its address, its key and how long it may take.
+
+    A connection is opened for each exchange: calls are seconds to minutes apart, so a kept one would often be stale, and
+    threads share nothing.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        base: str,
+        *,
+        key: Optional[SecretStr] = None,
+        timeout: float = 180.0,
+        headers: Optional[Mapping[str, str]] = None,
+        hint: str = "",
+    ) -> None:
+        self.service = service  # as messages call it: "Ollama"
+        self.base = base
+        self.key = key or SecretStr("")
+        self.timeout = timeout
+        self.hint = hint  # what to do when it cannot be reached
+        self._headers = dict(headers or {})
+
+    @property
+    def address(self) -> str:
+        """The address as messages may show it."""
+        return public_url(self.base)
+
+    def get(self, path: str) -> HttpAnswer:
+        """GET with the short time limit of questions about the server itself."""
+        return self._call("GET", path, None, min(self.timeout, CHECK_TIMEOUT))
+
+    def post(self, path: str, body: Mapping[str, Any], *, quick: bool = False) -> HttpAnswer:
+        """POST `body` as JSON; `quick` for questions about the server, else the time limit of an answer."""
+        return self._call("POST", path, body, min(self.timeout, CHECK_TIMEOUT) if quick else self.timeout)
+
+    def _call(self, method: str, path: str, body: Optional[Mapping[str, Any]], timeout: float) -> HttpAnswer:
+        started = time.monotonic()
+        try:
+            answer = within(2 * timeout, lambda: self._exchange(method, path, body, timeout))
+        except (TimeoutError, requests.RequestException, ValueError) as err:
+            trouble = self._translate(err, timeout)
+            log.debug("%s %s%s: %s", method, self.address, path, trouble)
+            raise trouble from err
+        took = time.monotonic() - started
+        log.debug("%s %s%s: %d in %.1f s: %s", method, self.address, path, answer.status, took, short(answer.text))
+        return answer
+
+    def _exchange(self, method: str, path: str, body: Optional[Mapping[str, Any]], timeout: float) -> HttpAnswer:
+        ends = time.monotonic() + 2 * timeout
+        with requests.Session() as session:
+            session.trust_env = not _is_loopback(self.base)  # a proxy cannot reach our own machine
+            with session.request(
+                method,
+                self.base + path,
+                json=body,
+                headers=self._headers,
+                auth=_Login(self.base, self.key),
+                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                allow_redirects=False,  # a redirected POST would arrive as a GET
+                stream=True,
+            ) as response:
+                text = _read(response, ends).decode("utf-8", "replace")
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return HttpAnswer(response.status_code, headers, self._redacted(text))
+
+    def _redacted(self, text: str) -> str:
+        key = self.key.get_secret_value()
+        return text.replace(key, key_tail(self.key)) if len(key) >= 4 else text
+
+    def _translate(self, err: Exception, timeout: float) -> VisionError:
+        """An error of `requests` in our words. Its own text is not repeated: it may quote the URL with a password."""
+        where = f"{self.service} at {self.address}"
+        if isinstance(err, requests.exceptions.ConnectTimeout):
+            return VisionUnreachable(f"{where} cannot be reached: no connection in {CONNECT_TIMEOUT:g} s", self.hint)
+        if isinstance(err, (TimeoutError, requests.Timeout)) or "Read timed out" in str(err):
+            hint = "The model may still be loading or be too slow; raise timeout in AIVis.yaml."
+            return VisionTimedOut(f"{where} gave no answer within {timeout:g} s", hint)
+        if isinstance(err, requests.exceptions.ChunkedEncodingError) or "Connection aborted" in str(err):
+            return VisionUnreachable(f"{where} broke the connection off", self.hint)
+        if isinstance(err, requests.ConnectionError):
+            return VisionUnreachable(f"{where} cannot be reached", self.hint)
+        if isinstance(err, requests.exceptions.ContentDecodingError):
+            return VisionBusy(f"{where} sent a body that cannot be decoded")
+        return VisionRefused(f"{where} cannot be asked: {type(err).__name__}", "Check base_url.", lasting=True)
+
+
+def _read(response: requests.Response, ends: float) -> bytes:
+    """The whole body. Small steps, so that a dripping body is dropped soon after `ends` and its server can stop."""
+    parts: List[bytes] = []
+    size = 0
+    for part in response.iter_content(256):
+        parts.append(part)
+        size += len(part)
+        if time.monotonic() > ends or size > MAX_BODY:
+            raise TimeoutError
+    return b"".join(parts)
