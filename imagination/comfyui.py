@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from .comfyui_follow import ASKED_TWICE, QUICK, Following, Found, Silent
 from .comfyui_wire import Door, Ear, server_url
-from .errors import BadImage, ComfyUIError, ComfyUIUnreachable, ImaginationError, WorkflowRejected
+from .errors import BadImage, ComfyUIError, ComfyUIUnreachable, WorkflowRejected
 from .execution import Entry, Execution, ImageRef, Place, Workflow, begin, first_line, read_history, read_queue
 from .rejection import affects, explain_end, explain_rejection, lost_uploads, node_label, offered_values
 
@@ -231,13 +231,10 @@ class ComfyUI:
     def _cancelled_on_interrupt(self, prompt_id: str) -> Iterator[None]:
         try:
             yield
-        except Silent:
-            self.cancel(prompt_id)
-            raise
-        except ImaginationError:
-            raise
-        except BaseException:
-            self.cancel(prompt_id)
+        except BaseException as err:
+            # ComfyUI's own failures end the job by themselves, or leave it for `collect`
+            if isinstance(err, Silent) or not isinstance(err, ComfyUIError):
+                self.cancel(prompt_id)
             raise
 
     def _patiently(self, attempt: Callable[[bool], T]) -> T:
@@ -275,8 +272,7 @@ class ComfyUI:
 
     def _uploaded_again(self, job: Job, rejection: WorkflowRejected) -> bool:
         """Was it only that the server's input folder has been emptied, and are our pictures in it once more?"""
-        nodes = [job.workflow.get(node_id) for node_id in lost_uploads(rejection)]
-        wanted = {node["inputs"].get("image") for node in nodes if node}
+        wanted = lost_uploads(rejection, job.workflow)
         lost = {digest: png for digest, (name, png) in self._uploads.items() if name in wanted}
         for digest, png in lost.items():
             del self._uploads[digest]

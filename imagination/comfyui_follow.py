@@ -111,10 +111,8 @@ class Following:
             return
         if self._ear.losses:
             raise Lost("ComfyUI no longer knows the job (was it restarted?)", START_HINT)
-        deleted = JobCancelled(
-            "the job is no longer in ComfyUI: someone deleted it", "run again to go on where it stopped"
-        )
-        raise explain_end(self.run) or deleted
+        gone = "the job is no longer in ComfyUI: deleted there, or forgotten in a restart"
+        raise explain_end(self.run) or JobCancelled(gone, "run again to go on where it stopped")
 
     def _check_silence(self) -> None:
         can_hear = self._ear.is_open and self._ear.client_id == self._heard_as

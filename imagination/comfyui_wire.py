@@ -14,7 +14,7 @@ import re
 import socket
 import time
 import uuid
-from typing import Any, Callable, Iterator, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 import requests
@@ -60,12 +60,13 @@ def server_url(host: str, port: int) -> str:
 
 
 def _split(text: str) -> SplitResult:
-    bare = text.strip("[]").split("%")[0]
-    if _is_ipv6(bare):
-        text = f"[{bare}]"
+    if _is_ipv6(text):
+        text = f"[{text}]"
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        usable = re.fullmatch(r"[^\s/?#@\\]+", parts.hostname or "") and parts.port != 0
+        name = parts.hostname or ""
+        usable = _is_ipv6(name) if "[" in parts.netloc else re.fullmatch(r"[^\s:/?#@\[\]\\]+", name)
+        usable = usable and parts.port != 0
     except ValueError:  # a port that is no number, brackets that do not close
         usable = None
     if not usable or parts.scheme not in ("http", "https") or parts.query:
@@ -274,6 +275,7 @@ class Ear:
         if held is not None:
             with contextlib.suppress(websocket.WebSocketException, OSError):
                 held.close(timeout=1)
+            held.shutdown()  # `close` leaves the socket open where the server was the first to say goodbye
 
     def __enter__(self) -> Ear:
         return self
@@ -283,13 +285,16 @@ class Ear:
 
     def _connect(self) -> None:
         self._pings = 0
-        url = f"ws{self._door.address()[4:]}/ws?{urlencode({'clientId': self.client_id})}"
-        no_proxy = ["*"] if self._door.is_local else None
+        address = urlsplit(self._door.address())
+        url = f"ws{address.geturl()[4:]}/ws?{urlencode({'clientId': self.client_id})}"
+        limit = self._door.timeouts[0]
+        # no Origin: ComfyUI compares it with Host and refuses localhost against 127.0.0.1
+        options: Dict[str, Any] = {"timeout": limit, "suppress_origin": True}
         try:
-            # no Origin: ComfyUI compares it with Host and refuses localhost against 127.0.0.1
-            self._socket = websocket.create_connection(
-                url, timeout=self._door.timeouts[0], suppress_origin=True, http_no_proxy=no_proxy
-            )
+            if self._door.is_local and address.scheme == "http":
+                # dialled here: the library would send even this through the environment's proxy
+                options["socket"] = socket.create_connection((address.hostname, address.port or 80), timeout=limit)
+            self._socket = websocket.create_connection(url, **options)
         except (websocket.WebSocketException, OSError, ValueError) as err:
             log.info("no WebSocket at %s (%s): asking /history instead", self._door.url, first_line(err))
 

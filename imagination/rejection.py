@@ -7,7 +7,7 @@ answer of another shape still gives an error with whatever could be read.
 from __future__ import annotations
 
 import difflib
-from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Mapping, Optional, Sequence, Set, Tuple
 
 from .errors import ComfyUIError, ExecutionFailed, JobCancelled, WorkflowRejected
 from .execution import Execution, State, Workflow, ancestors, first_line, listing, mapping
@@ -83,8 +83,8 @@ def _explain_input(error: Mapping[str, Any], class_type: str, workflow: Workflow
     details = first_line(error.get("details"))
     kind = error.get("type")
     if kind == "value_not_in_list":
-        offered = config[0] if config and isinstance(config[0], list) else None
-        return f"{name} {value} is not one of: {_listed(extra.get('received_value'), offered or choices(class_type, name))}"
+        offered = config[0] if config and isinstance(config[0], list) else choices(class_type, name)
+        return f"{name} {value} is not one of: {_listed(extra.get('received_value'), offered)}"
     if kind in ("value_smaller_than_min", "value_bigger_than_max"):
         return f"{name} {value} is out of range{_limits(config)}"
     if kind == "invalid_input_type":
@@ -109,7 +109,7 @@ def _explain_input(error: Mapping[str, Any], class_type: str, workflow: Workflow
 def _listed(value: Any, offered: Sequence[Any]) -> str:
     names = [str(name) for name in offered]
     if not names:
-        return "(ComfyUI offers none)"
+        return "(a list that is empty, or could not be asked for)"
     if len(names) <= MANY_CHOICES:
         return ", ".join(names)
     near = difflib.get_close_matches(str(value), names, n=5, cutoff=0.3) or names[:5]
@@ -146,15 +146,15 @@ def affects(node_errors: Any, workflow: Workflow, output_node: str) -> bool:
     )
 
 
-def lost_uploads(rejection: WorkflowRejected) -> Tuple[str, ...]:
-    """Node ids whose input image is gone from the server (its input folder was emptied)."""
-    return tuple(
-        str(node_id)
-        for node_id, told in rejection.node_errors.items()
-        for error in listing(mapping(told).get("errors"))
-        if mapping(error).get("type") == "custom_validation_failed"
-        and "Invalid image file" in str(error.get("details"))
-    )
+def lost_uploads(rejection: WorkflowRejected, workflow: Workflow) -> Set[str]:
+    """The input images that the server says it does not have (its input folder was emptied), as the workflow names them."""
+    images = set()
+    for node_id, told in rejection.node_errors.items():
+        details = [str(mapping(error).get("details")) for error in listing(mapping(told).get("errors"))]
+        image = mapping(mapping(workflow.get(node_id)).get("inputs")).get("image")
+        if isinstance(image, str) and any("Invalid image file" in text for text in details):
+            images.add(image)
+    return images
 
 
 def _shown(value: Any) -> str:

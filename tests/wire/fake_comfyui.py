@@ -16,13 +16,30 @@ import struct
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from PIL import Image
+
+from imagination.comfyui import ComfyUI
 
 DROP = (0, b"")  # the connection ends without an answer
 NODES = ["4", "1", "2", "9", "10", "3", "5", "6"]
+
+WORKFLOW = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "start.png"}},
+    "2": {"class_type": "VAEEncode", "inputs": {"pixels": ["1", 0], "vae": ["4", 2]}},
+    "3": {
+        "class_type": "KSampler",
+        "inputs": {"model": ["4", 0], "positive": ["9", 0], "negative": ["10", 0], "latent_image": ["2", 0], "seed": 1},
+    },
+    "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "tiny.safetensors"}},
+    "5": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+    "6": {"class_type": "SaveImage", "inputs": {"images": ["5", 0], "filename_prefix": "x"}},
+    "9": {"class_type": "CLIPTextEncode", "inputs": {"text": "snow", "clip": ["4", 1]}},
+    "10": {"class_type": "CLIPTextEncode", "inputs": {"text": "", "clip": ["4", 1]}},
+}
 
 
 def picture(size: Tuple[int, int] = (16, 8), form: str = "PNG") -> bytes:
@@ -46,7 +63,7 @@ class FakeJob:
 Play = Callable[["FakeComfyUI", FakeJob], None]
 
 
-def run_well(server: "FakeComfyUI", job: FakeJob) -> None:
+def run_well(server: FakeComfyUI, job: FakeJob) -> None:
     server.start(job)
     server.wait_for_a_look()
     server.say(job, "execution_cached", nodes=["4"])
@@ -57,13 +74,13 @@ def run_well(server: "FakeComfyUI", job: FakeJob) -> None:
     server.end_well(job)
 
 
-def run_from_cache(server: "FakeComfyUI", job: FakeJob) -> None:
+def run_from_cache(server: FakeComfyUI, job: FakeJob) -> None:
     server.start(job)
     server.say(job, "execution_cached", nodes=NODES)
     server.end_well(job, cached=NODES)
 
 
-def hang(server: "FakeComfyUI", job: FakeJob) -> None:
+def hang(server: FakeComfyUI, job: FakeJob) -> None:
     """Run until interrupted, saying nothing after the start."""
     server.start(job)
     server.say(job, "executing", node="3")
@@ -71,7 +88,7 @@ def hang(server: "FakeComfyUI", job: FakeJob) -> None:
     server.end_badly(job, "execution_interrupted", node_id="3", node_type="KSampler")
 
 
-def wait_in_queue(server: "FakeComfyUI", job: FakeJob) -> None:
+def wait_in_queue(server: FakeComfyUI, job: FakeJob) -> None:
     """Stay behind someone else's job for good."""
 
 
@@ -88,6 +105,9 @@ class FakeComfyUI:
         self.inputs: Dict[str, bytes] = {}
         self.info: Dict[str, Any] = {}
         self.sockets: Dict[str, socket.socket] = {}
+        self.connections: List[socket.socket] = []
+        self.closed = False
+        self.deaf = False  # pings are not answered
         self.listened: List[str] = []  # every clientId that connected
         self.jobs: Dict[str, FakeJob] = {}
         self.lock = threading.RLock()
@@ -102,17 +122,21 @@ class FakeComfyUI:
         return f"http://127.0.0.1:{self.port}"
 
     def open(self) -> None:
+        self.closed = False
         self._http = _Server(("127.0.0.1", self.port), _handler_of(self))
         self.port = self._http.server_address[1]
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 
     def close(self) -> None:
+        with self.lock:
+            self.closed = True
+            self.looked.notify_all()
         for job in self.jobs.values():
             job.stopped.set()
         self._http.shutdown()
         self._http.server_close()
-        self.drop_sockets()
+        _hang_up(self.connections)
         self._thread.join()
         for thread in self.threads:
             thread.join()
@@ -123,7 +147,7 @@ class FakeComfyUI:
         with self.lock:
             self.running, self.pending, self.history = [], [], {}
 
-    def __enter__(self) -> "FakeComfyUI":
+    def __enter__(self) -> FakeComfyUI:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -141,7 +165,7 @@ class FakeComfyUI:
         """Go on once the client has asked /queue so often since now: the order of things is then the same every time."""
         wanted = self.looks + looks
         with self.lock:
-            self.looked.wait_for(lambda: self.looks >= wanted, timeout=5)
+            self.looked.wait_for(lambda: self.closed or self.looks >= wanted, timeout=5)
 
     def say(self, job: FakeJob, kind: str, **data: Any) -> None:
         self.tell(job.client_id, {"type": kind, "data": {**data, "prompt_id": job.prompt_id}})
@@ -178,9 +202,7 @@ class FakeComfyUI:
 
     def drop_sockets(self) -> None:
         with self.lock:
-            for held in self.sockets.values():
-                with contextlib.suppress(OSError):
-                    held.shutdown(socket.SHUT_RDWR)
+            _hang_up(list(self.sockets.values()))
             self.sockets.clear()
 
     def sent_to(self, method: str, route: str) -> List[Any]:
@@ -253,6 +275,13 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up is part of the play."""
 
 
+def _hang_up(connections: List[socket.socket]) -> None:
+    for held in connections:
+        with contextlib.suppress(OSError):
+            held.shutdown(socket.SHUT_RDWR)
+    connections.clear()
+
+
 def _frame(payload: bytes, opcode: int) -> bytes:
     size = len(payload)
     head = bytes([0x80 | opcode, size]) if size < 126 else bytes([0x80 | opcode, 126]) + struct.pack(">H", size)
@@ -262,12 +291,17 @@ def _frame(payload: bytes, opcode: int) -> bytes:
 def _handler_of(server: FakeComfyUI) -> Any:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            super().setup()
+            server.connections.append(self.connection)
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
         def do_GET(self) -> None:
-            if urlsplit(self.path).path == "/ws":
+            if urlsplit(self.path).path.endswith("/ws"):
                 self.listen()
             else:
                 self.reply(*server.answer("GET", self.path, None))
@@ -321,9 +355,21 @@ def _handler_of(server: FakeComfyUI) -> Any:
                     first, second = self.rfile.read(2)
                     mask, payload = self.rfile.read(4), self.rfile.read(second & 0x7F)
                     text = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-                    if first & 0x0F == 9:
+                    if first & 0x0F == 9 and not server.deaf:
                         self.connection.sendall(_frame(text, 10))
                     if first & 0x0F == 8:
                         return
 
     return Handler
+
+
+@pytest.fixture
+def server() -> Iterator[FakeComfyUI]:
+    with FakeComfyUI() as fake:
+        yield fake
+
+
+@pytest.fixture
+def comfy(server: FakeComfyUI) -> Iterator[ComfyUI]:
+    with ComfyUI(server.url, silence=5, pauses=(0.01, 0.02, 0.3), poll=0.05) as client:
+        yield client
