@@ -90,24 +90,36 @@ def thumbnail(png: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def likeness(first: bytes, second: bytes) -> float:
-    """Pixel likeness of two pictures, 0.0 to 1.0 (identical), rounded to 4 places.
+def fingerprint(png: bytes) -> bytes:
+    """64x64 grey values of a picture: what `likeness` compares."""
+    return _decode(png, hint=(64, 64)).convert("L").resize((64, 64), _bilinear(), reducing_gap=2.0).tobytes()
 
-    Both are brought to 64x64 grey values. The formula is `0.5 * (1 - mean |a - b| / 255) + 0.5 * max(0, r)`, where r is
-    the Pearson correlation of the two: how alike the values are, and how alike the structure is, in equal parts. Where
-    one of them is flat, r is 1 if both are, else 0.
+
+def likeness(first: bytes, second: bytes) -> float:
+    """Pixel likeness of two fingerprints, 0.0 to 1.0 (identical), rounded to 4 places.
+
+    The formula is `0.5 * (1 - mean |a - b| / 255) + 0.5 * max(0, r)` over the 4096 grey values, where r is the Pearson
+    correlation of the two: how alike the values are, and how alike the structure is, in equal parts. Where one of them
+    is flat, r is 1 if both are, else 0.
     """
-    a, b = (_grey(png) for png in (first, second))
-    count = len(a)
-    closeness = 1 - sum(abs(x - y) for x, y in zip(a, b)) / (255 * count)
-    mean_a, mean_b = sum(a) / count, sum(b) / count
-    spread_a = sum((x - mean_a) ** 2 for x in a)
-    spread_b = sum((y - mean_b) ** 2 for y in b)
+    count = len(first)
+    closeness = 1 - sum(abs(x - y) for x, y in zip(first, second)) / (255 * count)
+    mean_a, mean_b = sum(first) / count, sum(second) / count
+    spread_a = sum((x - mean_a) ** 2 for x in first)
+    spread_b = sum((y - mean_b) ** 2 for y in second)
     if spread_a and spread_b:
-        r = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b)) / (spread_a * spread_b) ** 0.5
+        r = sum((x - mean_a) * (y - mean_b) for x, y in zip(first, second)) / (spread_a * spread_b) ** 0.5
     else:
         r = float(spread_a == spread_b)
     return round(float(min(1.0, 0.5 * closeness + 0.5 * max(0.0, r))), 4)
+
+
+def size_of(png: bytes) -> Tuple[int, int]:
+    """(width, height) from the header of a picture that is known to decode."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as image:
+        return image.size
 
 
 def content_hash(data: bytes) -> str:
@@ -116,10 +128,6 @@ def content_hash(data: bytes) -> str:
 
 
 # --- inside ---------------------------------------------------------------------------------------------------------------
-
-
-def _grey(png: bytes) -> bytes:
-    return _decode(png, hint=(64, 64)).convert("L").resize((64, 64), _bilinear(), reducing_gap=2.0).tobytes()
 
 
 def _decode(data: bytes, hint: Optional[Tuple[int, int]] = None) -> Image:

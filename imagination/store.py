@@ -189,6 +189,10 @@ class Store:
         )
         write_bytes(self.generation_file, (head + text).encode("utf-8"))
 
+    def write_generation_text(self, text: bytes) -> None:
+        """Start a run from the configured AIGen.yaml, as the user wrote it."""
+        write_bytes(self.generation_file, text)
+
     # --- output/ ---
 
     def write_output(self, png: bytes, metadata: Any) -> None:
@@ -220,6 +224,15 @@ class Store:
         for name in ("output_metadata.json", "output.png"):
             if (output / name).exists():
                 _move(output / name, aside / name)
+
+    def put_aside(self, path: Path, stamp: str) -> None:
+        """Keep a user's file that is about to be replaced, under working/replaced/{stamp}/."""
+        _move(path, self.working / "replaced" / stamp / path.name)
+
+    def replace_file(self, path: Path, data: bytes, stamp: str) -> None:
+        """Write `data` to a user's file; what stood there is kept."""
+        write_bytes(self.working / "replaced" / stamp / path.name, path.read_bytes())
+        write_bytes(path, data)
 
     def archive_loose(self, now: float) -> Optional[Run]:
         """Move working/iteration_N.* of the old flat layout into a run folder of their own; None where there are none."""

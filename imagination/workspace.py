@@ -126,10 +126,11 @@ class Project:
     name: str
     root: Path
     workspace: Workspace
+    rules_file: Optional[Path] = None  # of a project that is yet to be made
 
     @property
     def rules(self) -> Path:
-        return self.root / "config" / "rules.yaml"
+        return self.rules_file or self.root / "config" / "rules.yaml"
 
     @property
     def vision(self) -> Path:

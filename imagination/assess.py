@@ -1,0 +1,168 @@
+"""One picture put before the vision model: answers beside comparison, then the evaluation, each on disk as it comes.
+
+What the model does not answer is put on record as unanswered, never made up: decisions.md, "AIVis fails".
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Optional, TypeVar, Union
+
+from typing_extensions import Protocol
+
+from . import images
+from .errors import VisionError
+from .judge import Judge, answers_record, evaluation_record
+from .model import Answers, CallRecord, Comparison, Evaluation, Picture, Rules, Usage, Value, VisionSettings
+from .store import Run
+
+T = TypeVar("T")
+
+
+class Eyes(Protocol):
+    """What is needed of `vision.Vision`, beside `ask`."""
+
+    def together(self, *thunks: Callable[[], T]) -> List[Union[T, VisionError]]: ...
+    def rest(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What was found about a picture, and the seconds each question took."""
+
+    evaluation: Evaluation
+    comparison: Comparison
+    timings: Dict[str, float]
+
+
+@dataclass(frozen=True)
+class Assessor:
+    """Assesses the pictures of one run. `asking` hears which question goes out, `warn` what got no answer."""
+
+    run: Run
+    rules: Rules
+    settings: VisionSettings
+    original: Picture
+    fingerprint: bytes = field(repr=False)  # of the original, see `images.likeness`
+    judge: Judge
+    eyes: Eyes
+    asking: Callable[[str], None]
+    warn: Callable[[str], None]
+    clock: Callable[[], float] = time.monotonic
+
+    def assess(self, iteration: int, png: bytes, again: bool = False) -> Assessment:
+        """Ask what is not on disk yet. `again`: what failed before is asked once more."""
+        result = images.for_vision(png, "the result")
+        timings: Dict[str, float] = {}
+        answers, comparison = self.run.answers(iteration), self.run.comparison(iteration)
+        evaluation = self.run.evaluation(iteration)
+        if again:
+            answers = answers if answers and answers.aivis_metadata.success else None
+            comparison = comparison if comparison and comparison.source == "aivis" else None
+            evaluation = None
+        answers, comparison = self._look(iteration, png, result, answers, comparison, timings)
+        if evaluation is None:
+            evaluation = self._evaluate(iteration, result, answers, timings)
+        return Assessment(evaluation, comparison, timings)
+
+    def _look(
+        self,
+        iteration: int,
+        png: bytes,
+        result: Picture,
+        answers: Optional[Answers],
+        comparison: Optional[Comparison],
+        timings: Dict[str, float],
+    ) -> Any:
+        """Answers and comparison, those that are missing asked for together."""
+        measured = comparison.measured if comparison else images.likeness(self.fingerprint, images.fingerprint(png))
+
+        def answer() -> Answers:
+            if not self.rules.questions:
+                return answers_record(iteration, {}, self.unheard(), Usage())
+            return self.judge.answer(iteration, self.original, result)
+
+        def compare() -> Comparison:
+            return self.judge.compare(iteration, self.original, result, measured)
+
+        wanted: List[Callable[[], Any]] = [
+            self._timed("questions", answer, timings) if answers is None else lambda: answers,
+            self._timed("comparison", compare, timings) if comparison is None else lambda: comparison,
+        ]
+        got_answers, got_comparison = self.eyes.together(*wanted)
+        if isinstance(got_answers, VisionError):
+            got_answers = self._unanswered(iteration, got_answers)
+        if isinstance(got_comparison, VisionError):
+            got_comparison = self._uncompared(iteration, got_comparison, measured)
+        return got_answers, got_comparison
+
+    def _timed(self, purpose: str, ask: Callable[[], T], timings: Dict[str, float]) -> Callable[[], T]:
+        """`ask`, heard by the observer, timed, and its artefact written the moment it is there."""
+
+        def timed() -> T:
+            started = self.clock()
+            self.asking(purpose)
+            try:
+                got = ask()
+            finally:
+                timings[purpose] = round(self.clock() - started, 3)
+            if isinstance(got, (Answers, Comparison, Evaluation)):
+                self.run.write(purpose, got)
+            return got
+
+        return timed
+
+    def _unanswered(self, iteration: int, err: VisionError) -> Answers:
+        self.warn(f"the questions got no answer: {err}")
+        values: Dict[str, Value] = {q.field: None for q in self.rules.questions}
+        answers = answers_record(iteration, values, failed_call(err, self.unheard()), usage_of(err))
+        self.run.write("questions", answers)
+        return answers
+
+    def _uncompared(self, iteration: int, err: VisionError, measured: float) -> Comparison:
+        self.warn(f"the comparison got no answer, likeness is measured from pixels: {err}")
+        comparison = Comparison(
+            iteration=iteration,
+            source="measured",
+            similarity_score=measured,
+            differences=[],
+            analysis="",
+            measured=measured,
+            aivis_metadata=failed_call(err, self.unheard()),
+            usage=usage_of(err),
+        )
+        self.run.write("comparison", comparison)
+        return comparison
+
+    def _evaluate(self, iteration: int, result: Picture, answers: Answers, timings: Dict[str, float]) -> Evaluation:
+        def ask() -> Evaluation:
+            return self.judge.evaluate(iteration, self.original, result, answers.answers)
+
+        try:
+            return self._timed("evaluation", ask, timings)()
+        except VisionError as err:
+            self.warn(f"the picture could not be judged, it is kept unjudged: {err}")
+            call, usage = failed_call(err, self.unheard()), usage_of(err)
+            criteria = self.rules.acceptance_criteria
+            evaluation = evaluation_record(iteration, criteria, {}, {}, call, usage, judged=False)
+            self.run.write("evaluation", evaluation)
+            return evaluation
+
+    def unheard(self) -> CallRecord:
+        """The record of a call that was not made, or that left none."""
+        return CallRecord(provider=self.settings.provider, model=self.settings.model, attempts=0)
+
+
+def failed_call(err: VisionError, otherwise: CallRecord) -> CallRecord:
+    """What the failed request left on record; `ask` puts it on the exception."""
+    call = getattr(err, "call", None)
+    if isinstance(call, CallRecord):
+        return call
+    return otherwise.model_copy(update={"success": False, "error": str(err)})
+
+
+def usage_of(err: VisionError) -> Usage:
+    """What a failed request cost all the same."""
+    usage = getattr(err, "usage", None)
+    return usage if isinstance(usage, Usage) else Usage()

@@ -1,0 +1,83 @@
+"""The command of `iterative_imagination.py`: reads the options, hands the run to `runner`, tells how it ended.
+
+Only click is imported here: `--help` and a typing error answer at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+import click
+
+from . import __version__
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every way of starting a run has."""
+    options = [
+        click.option(
+            "--resume-from",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Go on in the last run from iteration N: 1 to N-1 stay, later ones are set aside.",
+        ),
+        click.option(
+            "--reset", is_flag=True, help="Start a new run, whatever the last one's state. Nothing is deleted."
+        ),
+        click.option(
+            "--dry-run", is_flag=True, help="Check everything, ask the servers what they have, change nothing."
+        ),
+        click.option("--verbose", is_flag=True, help="Log in detail to logs/app.log, and show the log."),
+        click.option(
+            "--workspace", metavar="DIR", help="The folder that holds projects/ (default: the nearest upward)."
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(context_settings=CONTEXT)
+@click.option("--project", metavar="NAME", help="Run projects/NAME.")
+@click.option("--rules", metavar="PATH", help="Run the project that this rules.yaml names; it is made when it is new.")
+@click.option("--input", "picture", metavar="PATH", help="The picture of a project that has none yet.")
+@run_options
+@click.version_option(__version__, prog_name="iterative-imagination")
+def main(
+    project: Optional[str],
+    rules: Optional[str],
+    picture: Optional[str],
+    resume_from: Optional[int],
+    reset: bool,
+    dry_run: bool,
+    verbose: bool,
+    workspace: Optional[str],
+) -> None:
+    """Edit a picture with ComfyUI until a vision model finds that every rule is met.
+
+    A run that was stopped goes on where it was when it is started again.
+
+    \b
+    Examples:
+      iterative-imagination --project demo
+      iterative-imagination --rules rules/season-winter.yaml --input photo.jpg
+      iterative-imagination --project demo --dry-run
+
+    \b
+    Exit codes: 0 every criterion passed, 1 ended without, 2 your files or
+    options, 3 a service, 4 the disk, 130 or 143 stopped (it can go on).
+    """
+    if not project and not rules:
+        raise click.UsageError("name a project (--project NAME) or a rules file (--rules PATH --input PICTURE)")
+    if reset and resume_from is not None:
+        raise click.UsageError("--reset starts a new run, --resume-from goes on in the last one: use one of them")
+    from .runner import Order, run_command
+
+    order = Order(project, rules, picture, resume_from, reset, dry_run, verbose, workspace)
+    raise SystemExit(run_command(order))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What the next iteration gets: the strategy's settings, the model's suggestion, improved prompts, and why.
+
+Works from the settings the judged picture was made with, so that doing it again after a kill gives the same; replies that
+were paid for are put into the resume point at once. Writing the decision down is the loop's.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
+
+from .assess import usage_of
+from .errors import VisionError
+from .judge import Judge
+from .model import Attempt, Criterion, Generation, Move, Parameters, Pending, Prompts, Sampling, Usage
+from .setup import yaml_for_model
+from .shaping import shape
+from .tuning import Plan, Strategy, accept_suggestion, outside_band
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Settings for the next iteration, each move with its reason, and the calls it took (in `pending`)."""
+
+    generation: Generation
+    moves: Tuple[Move, ...]
+    pending: Pending
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Decides for one run. `keep` puts `pending` on disk; `choices` are the names the server offers."""
+
+    strategy: Strategy
+    judge: Judge
+    criteria: Sequence[Criterion]
+    choices: Mapping[str, Sequence[str]]
+    keep: Callable[[Pending], None]
+    asking: Callable[[str], None]
+    warn: Callable[[str], None]
+    clock: Callable[[], float] = time.monotonic
+
+    def decide(self, history: Sequence[Attempt], generation: Generation, pending: Optional[Pending]) -> Decision:
+        """Settings after the last of `history`, whose evaluation is a judged one. `pending`: what was asked already."""
+        last = history[-1]
+        if pending is None or pending.iteration != last.iteration:
+            pending = Pending(iteration=last.iteration, parameters=last.sampling.as_dict(), prompts=last.prompts)
+        plan = self.strategy.next(history, generation.locked)
+        pending, suggested = self._suggested(pending, last, plan.sampling, generation)
+        pending, prompts, prompt_moves = self._improved(pending, last)
+        decided = in_force(generation, last.sampling, suggested.sampling, prompts)
+        return Decision(decided, (*plan.moves, *suggested.moves, *prompt_moves), pending)
+
+    def _suggested(
+        self, pending: Pending, last: Attempt, sampling: Sampling, generation: Generation
+    ) -> Tuple[Pending, Plan]:
+        """Outside the similarity band the model is shown AIGen.yaml; what is valid of its suggestion is taken."""
+        locked = set(generation.locked)
+        comparison = last.comparison
+        asked = comparison.source == "aivis" and outside_band(comparison.similarity_score)
+        if asked and pending.suggestion is None and not {"steps", "sampler_name", "scheduler"} <= locked:
+            shown, similarity = yaml_for_model(generation), comparison.similarity_score
+
+            def ask() -> Any:
+                return self.judge.suggest(shown, similarity, last.evaluation, self.choices)
+
+            pending, answer = self._text_call("suggestion", ask, pending)
+            pending = pending.model_copy(update={"suggestion": dict(answer.values) if answer else {}})
+            self.keep(pending)
+        return pending, accept_suggestion(sampling, pending.suggestion or {}, self.choices, locked)
+
+    def _improved(self, pending: Pending, last: Attempt) -> Tuple[Pending, Prompts, List[Move]]:
+        """Prompts rewritten by the model for what failed, then shaped by the tags."""
+        old = last.prompts
+        if pending.improvement is None:
+
+            def ask() -> Any:
+                return self.judge.improve(old, last.evaluation, last.comparison)
+
+            pending, got = self._text_call("improvement", ask, pending)
+            if got is None:
+                shaped = shape(old, self.criteria)
+                what = "prompts unchanged" if shaped == old else "prompts shaped by the tags"
+                return pending, shaped, [Move(what=what, why="the vision model gave no better ones")]
+            pending = pending.model_copy(update={"improvement": shape(got[0], self.criteria)})
+            self.keep(pending)
+        new = pending.improvement or old
+        failed = ", ".join(last.evaluation.failed_fields)
+        if new == old:
+            return pending, new, [Move(what="prompts unchanged", why=f"the vision model kept them (failed: {failed})")]
+        changed = [name for name in ("positive", "negative") if getattr(new, name) != getattr(old, name)]
+        return pending, new, [Move(what=f"{' and '.join(changed)} prompt rewritten", why=f"for what failed: {failed}")]
+
+    def _text_call(self, purpose: str, ask: Callable[[], Any], pending: Pending) -> Tuple[Pending, Any]:
+        """A text-only call whose failure costs nothing but its benefit. Usage and time go into `pending`."""
+        started = self.clock()
+        self.asking(purpose)
+        got, usage = None, Usage()
+        try:
+            got = ask()
+            usage = (got[1] if isinstance(got, tuple) else got).usage
+        except VisionError as err:
+            usage = usage_of(err)
+            self.warn(f"no {purpose} from the vision model: {err}")
+        timings = {**pending.timings, purpose: round(self.clock() - started, 3)}
+        return pending.model_copy(update={"usage": pending.usage + usage, "timings": timings}), got
+
+
+def in_force(generation: Generation, used: Sampling, wanted: Sampling, prompts: Prompts) -> Generation:
+    """`generation` with what was configured or moved, and nothing else, set; the seed stays as configured."""
+    before, after, configured = used.as_dict(), wanted.as_dict(), generation.parameters.model_dump()
+    chosen = {
+        name: value
+        for name, value in after.items()
+        if name != "seed" and (configured[name] is not None or value != before[name])
+    }
+    parameters = Parameters(**{**configured, **chosen})
+    return generation.model_copy(update={"parameters": parameters, "prompts": prompts})

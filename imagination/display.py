@@ -1,0 +1,279 @@
+"""What a run shows: plain, greppable lines when there is no terminal; with one, a live line and a closing table.
+
+Text from a model or a server is data: it is printed without markup and without control characters.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from .execution import Execution, State
+from .loop import Observer, Outcome
+from .model import Checkpoint, Evaluation, Metadata, Move, Prompts, Sampling
+from .resume import Opening
+from .setup import Setup
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
+DOING = {
+    "description": "describing the original",
+    "questions": "asking the questions",
+    "comparison": "comparing with the original",
+    "evaluation": "marking the criteria",
+    "suggestion": "asking for better settings",
+    "improvement": "improving the prompts",
+}
+
+
+def clean(text: str, limit: int = 500) -> str:
+    """`text` on one line without control characters or direction marks: an ANSI escape in a reply stays harmless."""
+    line = " ".join(_CONTROL.sub(" ", text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `m:ss`, or `h:mm:ss` from an hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(value: Optional[float]) -> str:
+    """A parameter as a person writes it; `-` where the workflow has no place for it."""
+    return "-" if value is None else f"{value:g}"
+
+
+def settings_line(sampling: Sampling) -> str:
+    """Sampling as `key=value` words; what the workflow has no place for is left out."""
+    values = sampling.as_dict()
+    return " ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items() if v is not None)
+
+
+class PlainDisplay(Observer):
+    """One line an event, `key=value` where it can be; time of day first."""
+
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write = write
+        self._clock = clock
+        self._started = clock()
+        self._max = 0
+        self._quarter = -1
+        self._lock = threading.Lock()
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            self._write(f"{time.strftime('%H:%M:%S')} {clean(text, 2000)}")
+
+    def opened(self, opening: Opening, setup: Setup) -> None:
+        self._max = setup.rules.project.max_iterations
+        self._say(f"project={setup.project.name} {opening.story}, up to {self._max} iterations")
+
+    def iteration_begins(self, iteration: int, sampling: Sampling, prompts: Prompts) -> None:
+        self._quarter = -1
+        self._say(f"iteration {iteration}/{self._max} {settings_line(sampling)}")
+
+    def generating(self, execution: Execution) -> None:
+        """A line when the job waits, and one at each quarter of the steps: a log is not a film."""
+        if execution.state is State.QUEUED and self._quarter == -1:
+            self._quarter = 0
+            self._say("queued in ComfyUI")
+        elif execution.steps and execution.step and execution.step * 4 // execution.steps > max(0, self._quarter):
+            self._quarter = execution.step * 4 // execution.steps
+            self._say(f"sampling step {execution.step}/{execution.steps}")
+
+    def asking(self, purpose: str) -> None:
+        self._say(DOING.get(purpose, purpose))
+
+    def iteration_ends(self, metadata: Metadata, evaluation: Optional[Evaluation], checkpoint: Checkpoint) -> None:
+        used = self._clock() - self._started
+        self._say(f"iteration {metadata.iteration} {verdict_line(metadata, evaluation)} used={duration(used)}")
+        for field in evaluation.failed_fields if evaluation else ():
+            self._say(f"iteration {metadata.iteration} fails {field}: {reason_of(evaluation, field)}")
+
+    def decided(self, moves: Sequence[Move]) -> None:
+        for move in moves:
+            self._say(f"next: {move.what} ({move.why})")
+
+    def warned(self, text: str) -> None:
+        self._say(f"warning: {text}")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def verdict_line(metadata: Metadata, evaluation: Optional[Evaluation]) -> str:
+    """Score, likeness and failed fields as `key=value` words."""
+    if evaluation is None:
+        return f"status=failed error: {metadata.error}"
+    similarity = metadata.comparison.get("similarity_score")
+    words = [f"score={evaluation.overall_score:g}", f"similarity={similarity:.2f}"]
+    words.append(f"failed={','.join(evaluation.failed_fields) or 'none'}")
+    if evaluation.source == "fallback":
+        words.append("judged=no")
+    if metadata.aivis_metadata.using_fallback:
+        words.append(f"fallback={metadata.aivis_metadata.provider}")
+    return " ".join(words)
+
+
+def reason_of(evaluation: Optional[Evaluation], field: str) -> str:
+    """Why a criterion failed, in the model's words, or that it was not answered."""
+    if evaluation is None or field in evaluation.unanswered:
+        return "no answer"
+    return evaluation.reasons.get(field) or f"answered {evaluation.values.get(field)!r}"
+
+
+class LiveDisplay(Observer):
+    """A live block of three lines at the bottom, finished iterations scrolling above it."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._started = clock()
+        self._ended: List[float] = []  # when each iteration of this process ended
+        self._iteration = self._max = 0
+        self._doing = "starting"
+        self._step = self._steps = 0
+        self._best = ""
+        self._failing = ""
+        self._live = Live(get_renderable=self._block, console=console, refresh_per_second=8, transient=True)
+        self._live.start()
+
+    def _block(self) -> Group:
+        width = max(10, self._console.width - 34)
+        bar = ProgressBar(total=max(1, self._steps), completed=self._step, width=min(24, width))
+        head = Table.grid(padding=(0, 1))
+        steps = f"step {self._step}/{self._steps}" if self._steps else ""
+        head.add_row(
+            Text(f"iteration {self._iteration}/{self._max}", "bold"), bar, Text(steps), Text(self._doing, "cyan")
+        )
+        used = self._clock() - self._started
+        line = Text(f"  used {duration(used)}{self._to_go(used)}{self._best}", "dim")
+        lines = [line] + ([Text(f"  fails: {self._failing}", "yellow")] if self._failing else [])
+        for each in lines:
+            each.truncate(max(10, self._console.width - 1), overflow="ellipsis")
+        return Group(head, *lines)
+
+    def _to_go(self, used: float) -> str:
+        """At the pace so far, if it takes all iterations: more is not known."""
+        done = len(self._ended)
+        left = self._max - self._iteration + (1 if self._doing else 0)
+        return f" · at most {duration(used / done * left)} to go" if done and left > 0 else ""
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=False)
+
+    def opened(self, opening: Opening, setup: Setup) -> None:
+        self._max = setup.rules.project.max_iterations
+        self._iteration = opening.checkpoint.last_iteration
+        self._print(Text(f"{setup.project.name}: {opening.story}", "bold"))
+
+    def iteration_begins(self, iteration: int, sampling: Sampling, prompts: Prompts) -> None:
+        self._iteration, self._step, self._steps = iteration, 0, 0
+        self._doing = f"denoise {number(sampling.denoise)} cfg {number(sampling.cfg)}"
+
+    def generating(self, execution: Execution) -> None:
+        self._step, self._steps = execution.step, execution.steps
+        if execution.state is State.QUEUED:
+            self._doing = "waiting in ComfyUI's queue"
+        elif execution.state is State.RUNNING:
+            self._doing = (
+                "sampling" if execution.steps else clean(f"running {execution.node_type or 'the workflow'}", 24)
+            )
+
+    def asking(self, purpose: str) -> None:
+        self._step = self._steps = 0
+        self._doing = DOING.get(purpose, purpose)
+
+    def iteration_ends(self, metadata: Metadata, evaluation: Optional[Evaluation], checkpoint: Checkpoint) -> None:
+        self._ended.append(self._clock())
+        self._doing = ""
+        self._failing = ", ".join(evaluation.failed_fields) if evaluation else self._failing
+        if checkpoint.best_iteration is not None:
+            self._best = f" · best {checkpoint.best_score:g}% (iteration {checkpoint.best_iteration})"
+        self._print(finished_line(metadata, evaluation))
+        for field in evaluation.failed_fields if evaluation else ():
+            line = Text(f"    ✗ {field}: {clean(reason_of(evaluation, field))}", "yellow")
+            line.truncate(self._console.width - 1, overflow="ellipsis")
+            self._print(line)
+
+    def decided(self, moves: Sequence[Move]) -> None:
+        for move in moves:
+            self._print(Text(f"    → {clean(move.what)}: {clean(move.why)}", "dim"))
+
+    def warned(self, text: str) -> None:
+        self._print(Text(f"warning: {clean(text)}", "magenta"))
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        self._live.stop()
+
+
+def finished_line(metadata: Metadata, evaluation: Optional[Evaluation]) -> Text:
+    """One finished iteration."""
+    if evaluation is None:
+        return Text(f"✗ iteration {metadata.iteration} failed: {clean(str(metadata.error))}", "red")
+    similarity = metadata.comparison.get("similarity_score")
+    mark, style = ("✓", "green") if evaluation.all_pass else ("•", "")
+    told = f"{mark} iteration {metadata.iteration}: score {evaluation.overall_score:g}%, similarity {similarity:.2f}"
+    told += " (not judged)" if evaluation.source == "fallback" else ""
+    told += f" (judged by {metadata.aivis_metadata.provider})" if metadata.aivis_metadata.using_fallback else ""
+    return Text(told, style)
+
+
+def closing(console: Console, outcome: Outcome, setup: Setup, output: Path, page: Optional[Path]) -> None:
+    """The table of iterations, and where the output is."""
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for head in ("#", "score", "like", "denoise", "cfg", "steps"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("seed", justify="right", no_wrap=True, overflow="ellipsis", max_width=16)
+    table.add_column("failed", overflow="ellipsis", no_wrap=True, min_width=10)
+    for metadata in outcome.history:
+        table.add_row(*_row(metadata), style="bold" if metadata.iteration == outcome.checkpoint.best_iteration else "")
+    console.print(table)
+    total = len(setup.rules.acceptance_criteria)
+    if outcome.passed:
+        console.print(
+            Text(f"passed: all {total} criteria met in iteration {outcome.checkpoint.best_iteration}", "bold green")
+        )
+    else:
+        best = outcome.checkpoint
+        told = (
+            f"best is iteration {best.best_iteration} with {number(best.best_score)}%"
+            if best.best_iteration
+            else "no picture was made"
+        )
+        console.print(Text(f"not passed in {best.last_iteration} iterations; {told}", "bold yellow"))
+    usage = outcome.checkpoint.totals.usage
+    cost = f", {usage.cost:.4f} USD" if usage.cost is not None else ""
+    spent = f"{duration(outcome.checkpoint.totals.seconds)}, {usage.requests} vision requests{cost}"
+    console.print(Text(f"took {spent}", "dim"))
+    if outcome.checkpoint.best_iteration is not None:
+        console.print(Text(f"output: {output}"), soft_wrap=True)
+    if page is not None:
+        console.print(Text(f"look at it: {page}"), soft_wrap=True)
+
+
+def _row(metadata: Metadata) -> List[str]:
+    used = metadata.parameters_used
+    results = metadata.evaluation.get("criteria_results") or {}
+    failed = ", ".join(field for field, passed in results.items() if not passed)
+    ok = metadata.status == "ok"
+    return [
+        str(metadata.iteration),
+        f"{metadata.evaluation.get('overall_score', 0):g}" if ok else "-",
+        f"{metadata.comparison.get('similarity_score'):.2f}" if ok else "-",
+        number(used.get("denoise")),
+        number(used.get("cfg")),
+        str(used.get("steps") or "-"),
+        str(used.get("seed") if used.get("seed") is not None else "-"),
+        failed if ok else clean(f"no picture: {metadata.error}", 60),
+    ]

@@ -1,0 +1,181 @@
+"""Which run a start continues, and from where: new, unfinished, extended, or from iteration N. Decides and moves files.
+
+The rules are decisions.md, "Resume". Nothing is deleted: what is no longer part of a run moves to `superseded/`, what
+an earlier run left in `output/` moves to that run's folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, Optional, Tuple
+
+import yaml
+
+from .errors import ConfigError
+from .model import Checkpoint, Evaluation, Metadata, Pending, Totals
+from .scoring import better
+from .setup import Setup
+from .store import Run, Store
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The run to work on. `story` says in one line how it was chosen."""
+
+    run: Run
+    checkpoint: Checkpoint
+    is_new: bool
+    story: str
+
+
+def continues(checkpoint: Optional[Checkpoint], max_iterations: int) -> bool:
+    """Say whether a start without flags goes on with the checkpoint's run: unfinished, or exhausted with more allowed."""
+    if checkpoint is None or checkpoint.status == "passed":
+        return False
+    return checkpoint.status != "exhausted" or checkpoint.last_iteration < max_iterations
+
+
+def open_run(store: Store, setup: Setup, *, reset: bool, resume_from: Optional[int], now: float) -> Opening:
+    """Choose and prepare the run. Raises ConfigError when criteria, questions or input changed, or N makes no sense."""
+    checkpoint = store.read_checkpoint() if not reset else None
+    if resume_from is not None:
+        return _from(store, setup, _known(store, checkpoint), resume_from, now)
+    if checkpoint is not None and continues(checkpoint, setup.rules.project.max_iterations):
+        _check_unchanged(checkpoint, setup)
+        run = store.run(checkpoint.run_id)
+        checkpoint = checkpoint.model_copy(update={"status": "running", "updated_at": now})
+        return Opening(
+            run, checkpoint, False, f"going on with run {run.run_id} after iteration {checkpoint.last_iteration}"
+        )
+    return _new(store, setup, reset, now)
+
+
+def _new(store: Store, setup: Setup, reset: bool, now: float) -> Opening:
+    if reset:
+        store.archive_loose(now)
+    store.put_output_aside(now)
+    run = store.new_run(now)
+    write_inputs(run, setup)
+    store.write_generation_text(setup.project.generation.read_bytes())
+    checkpoint = Checkpoint(
+        run_id=run.run_id,
+        status="running",
+        started_at=now,
+        updated_at=now,
+        rules_sha256=setup.rules_sha256,
+        input_sha256=setup.input_sha256,
+    )
+    return Opening(run, checkpoint, True, f"new run {run.run_id}")
+
+
+def _known(store: Store, checkpoint: Optional[Checkpoint]) -> Checkpoint:
+    if checkpoint is None:
+        raise ConfigError(
+            f"--resume-from: {store.project.name} has no run to resume", "start one without --resume-from"
+        )
+    return checkpoint
+
+
+def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: float) -> Opening:
+    if not 1 <= first <= checkpoint.last_iteration + 1:
+        raise ConfigError(
+            f"--resume-from {first}: run {checkpoint.run_id} has iterations 1 to {checkpoint.last_iteration}",
+            f"name one from 1 to {checkpoint.last_iteration + 1}",
+        )
+    run = store.run(checkpoint.run_id)
+    _restore_settings(store, setup, run, first)
+    again = run.metadata(first)
+    pending = checkpoint.pending if checkpoint.pending and checkpoint.pending.iteration == first else None
+    if again is not None:
+        pending = Pending(iteration=first, parameters=again.parameters_used, prompts=again.prompts_used)
+    run.supersede(first, now)
+    write_inputs(run, setup)
+    kept = [metadata for n in run.iterations() if (metadata := run.metadata(n)) is not None]
+    same_input = checkpoint.input_sha256 == setup.input_sha256
+    update: Dict[str, Any] = {
+        "status": "running",
+        "last_iteration": first - 1,
+        "updated_at": now,
+        "rules_sha256": setup.rules_sha256,
+        "input_sha256": setup.input_sha256,
+        "description": checkpoint.description if same_input else None,
+        "pending": pending,
+        "generation_failures": 0,
+        "vision_failures": 0,
+        "totals": totals_of(kept),
+        **best_of((n, run.evaluation(n)) for n in run.iterations()),
+    }
+    return Opening(run, checkpoint.model_copy(update=update), False, f"run {run.run_id} again from iteration {first}")
+
+
+def _restore_settings(store: Store, setup: Setup, run: Run, first: int) -> None:
+    """Put in force what iteration `first` had used; where it has no metadata, the settings in force are its own."""
+    metadata = run.metadata(first)
+    if metadata is None:
+        return
+    generation = store.read_generation() if store.generation_file.is_file() else setup.generation
+    configured = setup.generation.parameters.seed
+    used = {name: value for name, value in metadata.parameters_used.items() if name != "seed"}
+    had = generation.parameters.model_dump(exclude_none=True)
+    parameters = generation.parameters.model_copy(
+        update={**{k: used.get(k, v) for k, v in had.items()}, "seed": configured}
+    )
+    store.write_generation(generation.model_copy(update={"parameters": parameters, "prompts": metadata.prompts_used}))
+
+
+def _check_unchanged(checkpoint: Checkpoint, setup: Setup) -> None:
+    changed = []
+    if checkpoint.rules_sha256 != setup.rules_sha256:
+        changed.append("the criteria or questions in rules.yaml")
+    if checkpoint.input_sha256 != setup.input_sha256:
+        changed.append("the input picture")
+    if changed:
+        raise ConfigError(
+            f"{' and '.join(changed)} changed since run {checkpoint.run_id} stopped after iteration {checkpoint.last_iteration}",
+            f"go on under the new ones with --resume-from {checkpoint.last_iteration + 1} (or an earlier iteration), "
+            "or start afresh with --reset",
+        )
+
+
+def write_inputs(run: Run, setup: Setup) -> None:
+    """Keep what the run runs on; a key is not among it."""
+    vision = yaml.safe_dump(
+        setup.vision.model_dump(mode="json", exclude={"api_key"}, exclude_none=True), sort_keys=False
+    )
+    prompts = yaml.safe_dump(setup.templates.texts, sort_keys=False, allow_unicode=True, width=110)
+    run.write_inputs(
+        {
+            "rules.yaml": setup.project.rules.read_bytes(),
+            "AIGen.yaml": setup.project.generation.read_bytes(),
+            "AIVis.yaml": vision.encode("utf-8"),
+            "prompts.yaml": prompts.encode("utf-8"),
+            "input.png": setup.source,
+        }
+    )
+
+
+def totals_of(kept: Iterable[Metadata]) -> Totals:
+    """What the iterations took together."""
+    totals = Totals()
+    for metadata in kept:
+        totals = add_iteration(totals, metadata)
+    return totals
+
+
+def add_iteration(totals: Totals, metadata: Metadata) -> Totals:
+    """`totals` with one more iteration in it."""
+    return Totals(
+        iterations=totals.iterations + 1,
+        failed=totals.failed + (metadata.status == "failed"),
+        seconds=round(totals.seconds + sum(metadata.timings.values()), 3),
+        usage=totals.usage + metadata.usage,
+    )
+
+
+def best_of(found: Iterable[Tuple[int, Optional[Evaluation]]]) -> Dict[str, Any]:
+    """`best_iteration` and `best_score` of evaluations by iteration."""
+    best: Optional[Tuple[int, Evaluation]] = None
+    for iteration, evaluation in found:
+        if evaluation is not None and better((iteration, evaluation), best):
+            best = (iteration, evaluation)
+    return {"best_iteration": best[0] if best else None, "best_score": best[1].overall_score if best else None}

@@ -1,0 +1,305 @@
+"""From an order on the command line to a run: finds or makes the project, connects, runs the loop, tells the end.
+
+The one place where an error meets the terminal, and where signals become Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.handlers
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, Optional, Union
+
+from rich.console import Console
+
+from .config import load_rules
+from .display import LiveDisplay, PlainDisplay, clean, closing, settings_line
+from .errors import ConfigError, ImaginationError, StoreError, Terminated
+from .judge import Judge
+from .loop import SEED_LIMIT, Loop, Tools
+from .resume import continues, open_run
+from .services import connect, preflight
+from .setup import Setup, read_setup, sampling_in_force
+from .store import Store
+from .workspace import Project, Workspace
+
+log = logging.getLogger(__name__)
+Display = Union[LiveDisplay, PlainDisplay]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for on the command line."""
+
+    project: Optional[str]
+    rules: Optional[str]
+    picture: Optional[str]
+    resume_from: Optional[int]
+    reset: bool
+    dry_run: bool
+    verbose: bool
+    workspace: Optional[str]
+
+
+def run_command(order: Order) -> int:
+    """Carry out an order; returns the exit code (decisions.md, "Exit codes")."""
+    console = Console(highlight=False, stderr=False)
+    with _terminable():
+        try:
+            return _carry_out(order, console)
+        except ImaginationError as err:
+            _tell(err)
+            return err.exit_code
+        except KeyboardInterrupt as err:
+            name = order.project or "NAME"
+            sys.stderr.write(f"\nstopped; go on with: iterative-imagination --project {name}\n")
+            return 143 if isinstance(err, Terminated) else 130
+
+
+def _tell(err: ImaginationError) -> None:
+    log.debug("stopped by %s", type(err).__name__, exc_info=err)
+    problems = getattr(err, "problems", ())
+    lines = [f"error: {clean(err.message, 2000)}"]
+    lines += [f"  {clean(problem, 2000)}" for problem in problems if len(problems) > 1]
+    lines += [f"hint: {clean(err.hint, 2000)}"] if err.hint else []
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM stop a run the way Ctrl-C does. Only the main thread can hear signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _carry_out(order: Order, console: Console) -> int:
+    workspace = Workspace.find(order.workspace, os.environ, Path.cwd())
+    project = find_project(workspace, order)
+    picture = _picture(order)
+    if order.dry_run:
+        return _rehearse(order, project, picture, console)
+    if not project.root.is_dir():
+        read_setup(project, picture=picture)  # nothing is made of files that would not run
+        project = _create(workspace, project, order, picture)
+    store = Store(project.root)
+    with store.lock(), _logging(store, order.verbose, console):
+        _replace_files(store, project, order, picture)
+        return _run(order, Project(project.name, project.root, workspace), store, console)
+
+
+# --- the project ----------------------------------------------------------------------------------------------------------
+
+
+def find_project(workspace: Workspace, order: Order) -> Project:
+    """The project an order means; one that is yet to be made has `rules_file` set. Raises ConfigError."""
+    if order.rules is None:
+        return workspace.project(order.project or "")
+    rules = Path(order.rules).expanduser()
+    name = order.project or load_rules(rules).record.project.name
+    if not name:
+        raise ConfigError(f"{rules} names no project", "add project.name, or give --project NAME")
+    from .workspace import check_name
+
+    folder = workspace.projects / check_name(name)
+    if not folder.is_dir() and order.picture is None:
+        raise ConfigError(f"project {name} is new and has no picture", f"add --input PICTURE, or create {folder} first")
+    return Project(name, folder, workspace, rules_file=rules)
+
+
+def _picture(order: Order) -> Optional[Path]:
+    if order.picture is None:
+        return None
+    path = Path(order.picture).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"--input: {path} is not a file")
+    return path
+
+
+def _create(workspace: Workspace, project: Project, order: Order, picture: Optional[Path]) -> Project:
+    made = workspace.create(project.name, project.rules)
+    if picture is not None:
+        made.put_input(picture)
+    return made
+
+
+def _replace_files(store: Store, project: Project, order: Order, picture: Optional[Path]) -> None:
+    """Give an existing project the files named in the order; different ones only with --reset, which keeps the old."""
+    own_rules = project.root / "config" / "rules.yaml"
+    named = project.rules_file
+    new_rules = named if named and own_rules.is_file() and not _same_rules(named, own_rules) else None
+    has_input = project.has_input()
+    own = project.input() if has_input else None
+    new_picture = picture if picture and (own is None or own.read_bytes() != picture.read_bytes()) else None
+    different = [text for text, new in (("rules", new_rules), ("picture", new_picture if has_input else None)) if new]
+    if different and not order.reset:
+        raise ConfigError(
+            f"project {project.name} has other {' and '.join(different)} already",
+            "use another project.name, or --reset to replace them (the old ones are kept)",
+        )
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    if new_rules:
+        store.replace_file(own_rules, new_rules.read_bytes(), stamp)
+    if new_picture:
+        if own:
+            store.put_aside(own, stamp)
+        project.put_input(new_picture)
+
+
+def _same_rules(first: Path, second: Path) -> bool:
+    """Compare what rules say, not how they are written: the project's copy has another schema line."""
+    try:
+        return load_rules(first).record == load_rules(second).record
+    except ConfigError:
+        return False
+
+
+# --- running --------------------------------------------------------------------------------------------------------------
+
+
+def _settings_in_force(order: Order, store: Store, setup_rules_limit: int) -> Optional[Path]:
+    """working/AIGen.yaml when a run goes on, else None: a new run starts from the configured one."""
+    if order.reset or not store.generation_file.is_file():
+        return None
+    checkpoint = store.read_checkpoint()
+    goes_on = order.resume_from is not None or continues(checkpoint, setup_rules_limit)
+    return store.generation_file if checkpoint is not None and goes_on else None
+
+
+def _read(order: Order, project: Project, picture: Optional[Path] = None) -> Setup:
+    store = Store(project.root)
+    limit = load_rules(project.rules).record.project.max_iterations if project.rules.is_file() else 0
+    return read_setup(project, _settings_in_force(order, store, limit), picture)
+
+
+def _run(order: Order, project: Project, store: Store, console: Console) -> int:
+    setup = _read(order, project)
+    with _display(console) as display, connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
+        for warning in setup.warnings:
+            display.warned(warning)
+        ready = preflight(setup, generator, eyes)
+        for warning in ready.warnings:
+            display.warned(warning)
+        log.info("%s", ready.comfyui)
+        opening = open_run(store, setup, reset=order.reset, resume_from=order.resume_from, now=time.time())
+        display.opened(opening, setup)
+        judge = Judge(eyes, setup.templates, setup.rules)
+        tools = Tools(generator, eyes, judge, display, ready.choices, lambda: secrets.randbelow(SEED_LIMIT))
+        outcome = Loop(setup, store, opening, tools).run()
+    closing(console, outcome, setup, store.project / "output" / "output.png", None)
+    return 0 if outcome.passed else 1
+
+
+def _rehearse(order: Order, project: Project, picture: Optional[Path], console: Console) -> int:
+    """--dry-run: everything a run would read and ask, and nothing written."""
+    setup = _read(order, project, picture)
+    with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
+        ready = preflight(setup, generator, eyes)
+    lines = [
+        f"project    {setup.project.name} ({setup.project.root})",
+        f"rules      {len(setup.rules.acceptance_criteria)} criteria, {len(setup.rules.questions)} questions, "
+        f"up to {setup.rules.project.max_iterations} iterations",
+        f"input      {setup.source_size[0]}x{setup.source_size[1]} px as it will be sent",
+        f"workflow   {setup.workflow.path}",
+        f"settings   {settings_line(sampling_in_force(setup.workflow, setup.generation))}",
+        f"generator  {ready.comfyui}",
+        f"vision     {setup.vision.provider} {setup.vision.model}".rstrip()
+        + (
+            f", else {setup.vision.fallback_provider} {setup.vision.fallback_model or ''}"
+            if setup.vision.fallback_provider
+            else ""
+        ),
+        *(f"warning    {clean(text)}" for text in (*setup.warnings, *ready.warnings)),
+        "ready: a run would start (nothing was changed)",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _models_named(setup: Setup) -> str:
+    vision = setup.vision
+    names = [f"{vision.provider} {vision.model}".strip()]
+    if vision.fallback_provider:
+        names.append(f"{vision.fallback_provider} {vision.fallback_model or ''}".strip())
+    return ", else ".join(names)
+
+
+@contextlib.contextmanager
+def _display(console: Console) -> Iterator[Display]:
+    display: Display
+    if console.is_terminal:
+        display = LiveDisplay(console)
+    else:
+        display = PlainDisplay(_write_line)
+    shown = _Shown(display)
+    logging.getLogger("imagination").addHandler(shown)
+    try:
+        yield display
+    finally:
+        logging.getLogger("imagination").removeHandler(shown)
+        display.close()
+
+
+def _write_line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class _Shown(logging.Handler):
+    """Warnings of the log (retries, reconnects) are shown as well: a wait is never silent."""
+
+    def __init__(self, display: Display) -> None:
+        super().__init__(logging.WARNING)
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._display.warned(record.getMessage())
+
+
+@contextlib.contextmanager
+def _logging(store: Store, verbose: bool, console: Console) -> Iterator[None]:
+    """logs/app.log, turned over at 5 MB; with --verbose in detail, and on stderr as well."""
+    logger = logging.getLogger("imagination")
+    level = logging.DEBUG if verbose else logging.INFO
+    handlers = [_log_file(store)]
+    if verbose:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+    before = logger.level, logger.propagate
+    logger.setLevel(level)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _log_file(store: Store) -> logging.Handler:
+    try:
+        store.log_file.parent.mkdir(parents=True, exist_ok=True)
+        return logging.handlers.RotatingFileHandler(store.log_file, maxBytes=5_000_000, backupCount=3, encoding="utf-8")
+    except OSError as err:
+        raise StoreError(f"{store.log_file} cannot be written: {err.strerror or err}") from err

@@ -1,0 +1,172 @@
+"""Everything a run needs, read and checked before anything is written: configs, workflow, templates, the input picture.
+
+All problems of all files are told together. Reading is all that happens here, so `--dry-run` uses the same door.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
+
+from . import images
+from .config import Loaded, load_generation, load_rules, load_texts, load_vision, rules_hash
+from .errors import ConfigError
+from .model import Generation, Prompts, Rules, Sampling, VisionSettings
+from .prompts import Templates
+from .workflow import Graph, Targets, current, read_workflow, require, trace
+from .workspace import Project
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow as read: the graph, where each setting goes, and the file it came from."""
+
+    graph: Graph = field(repr=False)
+    targets: Targets
+    path: Path
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A project, read whole."""
+
+    project: Project
+    rules: Rules
+    generation: Generation
+    generation_path: Path
+    vision: VisionSettings
+    templates: Templates
+    workflow: Workflow
+    source: bytes = field(repr=False)  # the input as PNG: upright, RGB, scaled, sides multiples of 8
+    source_size: Tuple[int, int]
+    rules_sha256: str
+    input_sha256: str
+    warnings: Tuple[str, ...]
+
+
+def read_setup(project: Project, generation_path: Optional[Path] = None, picture: Optional[Path] = None) -> Setup:
+    """Read a project. `generation_path`: the settings in force, where a run has some already (default: the configured ones).
+
+    `picture`: an input that is yet to be put into the project. Raises ConfigError with every problem found.
+    """
+    told = _Told()
+    rules = told.ask(lambda: load_rules(project.rules))
+    generation = told.ask(lambda: load_generation(generation_path or project.generation))
+    vision = told.ask(lambda: load_vision(project.vision))
+    templates = told.ask(lambda: Templates.merge([load_texts(path) for path in project.prompt_files()]))
+    workflow = told.ask(lambda: load_workflow(project, generation.record)) if generation else None
+    source = told.ask(lambda: _read_source(picture or project.input(), generation.record)) if generation else None
+    told.raise_if_any(project)
+    assert rules and generation and vision and templates and workflow and source  # else told has raised
+    png, size, digest = source
+    warnings = [*rules.warnings, *generation.warnings, *vision.warnings, *templates[1], *_remarks(project, rules)]
+    return Setup(
+        project=project,
+        rules=rules.record,
+        generation=generation.record,
+        generation_path=generation.document.path,
+        vision=vision.record,
+        templates=templates[0],
+        workflow=workflow,
+        source=png,
+        source_size=size,
+        rules_sha256=rules_hash(rules.record),
+        input_sha256=digest,
+        warnings=tuple(warnings),
+    )
+
+
+def load_workflow(project: Project, generation: Generation) -> Workflow:
+    """Read the workflow that AIGen.yaml names and see that every configured setting has a place in it.
+
+    Raises WorkflowError otherwise, ConfigError when the file is not there.
+    """
+    path = project.lookup(generation.workflow_file)
+    try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise ConfigError(f"{path} cannot be read: {err.strerror or err}") from err
+    graph = read_workflow(data, str(path))
+    targets = trace(graph, str(path))
+    require(targets, _configured(generation), str(path))
+    return Workflow(graph, targets, path)
+
+
+def _configured(generation: Generation) -> Dict[str, str]:
+    """Settings that the user wrote, each with its key in AIGen.yaml. The positive prompt is always ours to write."""
+    parameters = generation.parameters.model_dump(exclude_none=True)
+    settings = {name: f"parameters.{name}" for name in parameters}
+    settings["positive"] = "prompts.positive"
+    if generation.prompts.negative.strip():
+        settings["negative"] = "prompts.negative"
+    if generation.model.ckpt_name:
+        settings["ckpt_name"] = "model.ckpt_name"
+    return settings
+
+
+def sampling_in_force(workflow: Workflow, generation: Generation) -> Sampling:
+    """The workflow's own values, overlaid with the configured ones; a seed of null is None: yet to be drawn."""
+    own = current(workflow.graph, workflow.targets).as_dict()
+    chosen = generation.parameters.model_dump(exclude_none=True)
+    reached = {name: value for name, value in chosen.items() if workflow.targets.reaches(name)}
+    return Sampling(**{**own, "seed": None, **reached})
+
+
+def negative_in_force(workflow: Workflow, prompts: Prompts) -> str:
+    """The configured negative prompt, else the text that stands in the workflow."""
+    if prompts.negative.strip() or not workflow.targets.reaches("negative"):
+        return prompts.negative
+    node_id, key = workflow.targets.slots["negative"][0]
+    own = workflow.graph[node_id]["inputs"][key]
+    return own if isinstance(own, str) else ""
+
+
+def _read_source(path: Path, generation: Generation) -> Tuple[bytes, Tuple[int, int], str]:
+    picture = images.fit_megapixels(images.load_input(path), generation.input.max_megapixels)
+    return images.encode_png(picture), picture.size, images.content_hash(path.read_bytes())
+
+
+def _remarks(project: Project, rules: Loaded[Rules]) -> List[str]:
+    remarks = []
+    name = rules.record.project.name
+    if name and name != project.name:
+        place = rules.document.place(("project", "name"))
+        remarks.append(f'{place} is "{name}", but the folder is {project.name}: the folder counts')
+    if (project.root / "prompts.yaml").is_file():
+        remarks.append(
+            f"{project.root / 'prompts.yaml'} is not read; move it to {project.root / 'config' / 'prompts.yaml'}"
+        )
+    return remarks
+
+
+class _Told:
+    """Collects the problems of several files, so that the user mends them in one go."""
+
+    def __init__(self) -> None:
+        self.errors: List[ConfigError] = []
+
+    def ask(self, read: Callable[[], T]) -> Optional[T]:
+        try:
+            return read()
+        except ConfigError as err:
+            self.errors.append(err)
+            return None
+
+    def raise_if_any(self, project: Project) -> None:
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            problems = [line for err in self.errors for line in (err.problems or (err.message,))]
+            hints = dict.fromkeys(err.hint for err in self.errors if err.hint)
+            raise ConfigError(f"project {project.name} has {len(problems)} problems", "; ".join(hints), problems)
+
+
+def yaml_for_model(generation: Generation) -> str:
+    """The settings as the vision model is shown them: AIGen.yaml without addresses."""
+    import yaml
+
+    shown: Mapping[str, Any] = generation.model_dump(mode="json", include={"model", "parameters", "prompts", "locked"})
+    return yaml.safe_dump(dict(shown), sort_keys=False, allow_unicode=True).strip()
