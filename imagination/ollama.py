@@ -32,7 +32,7 @@ from .ollama_wire import (
     trouble,
     usage_in,
 )
-from .providers import HttpAnswer, Reply, Wire, count, mapping, short, spent
+from .providers import HttpAnswer, Reply, Wire, count, items, mapping, short, spent
 
 log = logging.getLogger(__name__)
 
@@ -70,35 +70,35 @@ class Ollama:
     def complete(self, request: Request, *, seed: int, temperature: float, max_tokens: int) -> Reply:
         """Ask once; ask again only where the server refuses the form of the request and another form is left."""
         options = {**self._options, "temperature": temperature, "seed": seed, "num_predict": max_tokens}
-        usage = Usage()
+        before = Usage()
         while True:
             habits = self._habits
             body = request_body(self.model, self._api, request, habits, options, self._keep_alive)
-            answer = self._ask(f"/api/{self._api}", body, usage)
-            usage = usage + Usage(requests=1)
+            answer = self._ask(f"/api/{self._api}", body, before)
             found = mapping(answer.body)
             if answer.status == 200 and found and not found.get("error"):
-                return self._finished(found, usage, len(request.pictures))
+                return self._finished(found, before, len(request.pictures))
+            before = before + Usage(requests=1)
             easier = concede(habits, error_text(answer), room=max_tokens) if 400 <= answer.status <= 500 else None
             if easier is None:
-                raise spent(self._trouble(answer), usage)
+                raise spent(self._trouble(answer), before)
             log.info("%s: %s; trying %s", self.model, short(error_text(answer)), easier)
             self._habits = easier
 
-    def _ask(self, path: str, body: Mapping[str, Any], usage: Usage) -> HttpAnswer:
+    def _ask(self, path: str, body: Mapping[str, Any], before: Usage) -> HttpAnswer:
         try:
             return self._wire.post(path, body)
         except VisionError as err:
-            raise spent(err, usage + Usage(requests=1)) from err.__cause__
+            raise spent(err, before + Usage(requests=1)) from err.__cause__
 
     def _finished(self, body: Mapping[str, Any], before: Usage, images: int) -> Reply:
         try:
             reply = read_reply(body, self.model, images)
         except VisionError as err:
-            raise spent(err, usage_in(body) + before.model_copy(update={"requests": before.requests - 1})) from None
+            raise spent(err, before + usage_in(body)) from None
         for note in reply.notes:
             log.warning("%s: %s", self.model, note)
-        return replace(reply, usage=reply.usage.model_copy(update={"requests": before.requests}))
+        return replace(reply, usage=before + reply.usage)
 
     def _trouble(self, answer: HttpAnswer) -> VisionError:
         if answer.status != 200:
@@ -142,10 +142,10 @@ class Ollama:
     def _eyes(self) -> str:
         """Names of the installed models that see images, as far as the list tells (capabilities from 0.30 on)."""
         try:
-            models = mapping(self._wire.get("/api/tags").body).get("models")
+            models = items(mapping(self._wire.get("/api/tags").body).get("models"))
         except VisionError:
-            models = None
-        names = [text_of(mapping(m).get("name")) for m in models or () if may_see_images(mapping(m))]
+            models = []
+        names = [text_of(mapping(m).get("name")) for m in models if may_see_images(mapping(m))]
         return ", ".join(name for name in names if name) or "none"
 
     def unload(self) -> None:
@@ -160,5 +160,5 @@ class Ollama:
         log.warning("%s is still in memory %g s after unloading", self.model, UNLOADED_WITHIN)
 
     def _is_loaded(self) -> bool:
-        models = mapping(self._wire.get("/api/ps").body).get("models")
-        return any(same_model(text_of(mapping(m).get("name")), self.model) for m in models or ())
+        models = items(mapping(self._wire.get("/api/ps").body).get("models"))
+        return any(same_model(text_of(mapping(m).get("name")), self.model) for m in models)

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from .errors import VisionBusy, VisionError, VisionRefused
 from .model import Request, Usage
-from .providers import BrokenOff, HttpAnswer, Reply, count, full_text, mapping, picture_list, short, spent
+from .providers import BrokenOff, HttpAnswer, Reply, count, full_text, items, mapping, picture_list, short, spent
 
 DEFAULT_PORT = 11434
 DEFAULT_NUM_CTX = 8192  # two pictures of 1024 px take up to 2800 tokens: 4096 is too tight
@@ -213,9 +213,9 @@ def trouble(answer: HttpAnswer, model: str, address: str) -> VisionError:
     status, text = answer.status, error_text(answer)
     said = short(_inner(text)) or "no reason given"
     is_json = isinstance(answer.body, dict)
-    if status == 404 and is_json and "not found" in text:
+    if status == 404 and is_json and "model" in text:
         return VisionRefused(f"Ollama has no model {model}", f"ollama pull {model}", lasting=True)
-    if status in (301, 302, 307, 308, 404, 405) and not is_json:
+    if status in (301, 302, 307, 308, 404, 405):
         hint = "Give the address without a path, e.g. base_url: http://localhost:11434"
         return VisionRefused(f"{address} does not look like an Ollama server (status {status})", hint, lasting=True)
     if status == 401:
@@ -236,18 +236,20 @@ def trouble(answer: HttpAnswer, model: str, address: str) -> VisionError:
         hint = f"Update Ollama (0.12.7 or later for qwen3-vl), then: ollama pull {model}"
         return VisionRefused(f"Ollama cannot run {model}: {said}", hint, lasting=True)
     if status in (408, 429) or status >= 500:
-        return _passing(status, text, said, model)
+        return _passing(answer, text, said, model)
     return VisionRefused(f"Ollama rejected the request ({status}): {said}")
 
 
-def _passing(status: int, text: str, said: str, model: str) -> VisionError:
+def _passing(answer: HttpAnswer, text: str, said: str, model: str) -> VisionError:
     """Trouble that waiting may cure."""
     if _MEMORY.search(text):
         hint = "Free memory (keep_alive: 0 in AIVis.yaml, or a smaller model); ComfyUI may hold the rest."
         return VisionBusy(f"Not enough memory for {model}: {said}", hint)
     if _CRASH.search(text):
         return VisionBusy(f"The model {model} crashed: {said}")
-    return VisionBusy(f"Ollama cannot answer now ({status}): {said}")
+    hint = answer.headers.get("retry-after", "")
+    pause = float(hint) if hint.isascii() and hint.isdigit() else None
+    return VisionBusy(f"Ollama cannot answer now ({answer.status}): {said}", retry_after=pause)
 
 
 def _inner(text: str) -> str:
@@ -269,7 +271,7 @@ def sees_images(shown: Mapping[str, Any]) -> bool:
     if isinstance(capabilities, list):
         return "vision" in capabilities
     families = mapping(shown.get("details")).get("families")
-    return bool(shown.get("projector_info")) or bool({"mllama", "clip"} & set(map(str, families or ())))
+    return bool(shown.get("projector_info")) or bool({"mllama", "clip"} & set(map(str, items(families))))
 
 
 def may_see_images(listed: Mapping[str, Any]) -> bool:

@@ -11,7 +11,6 @@ import re
 import time
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -19,7 +18,7 @@ from .errors import ConfigError, VisionError, VisionRefused
 from .model import Request, Usage
 from .openrouter_dialect import Think, concede, first_dialect, request_body
 from .openrouter_faults import NO_KEY_HINT, Asked, fault_in, read_reply, text_of, trouble, usage_in
-from .providers import HttpAnswer, Reply, Wire, is_sendable, mapping, short, spent
+from .providers import HttpAnswer, Reply, Wire, is_sendable, items, mapping, parts_of, short, spent
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ def openrouter_url(value: str = "") -> str:
 
 def is_public(url: str) -> bool:
     """Whether this is OpenRouter itself, which knows routing and plugins; other servers may refuse such fields."""
-    host = urlsplit(url).hostname or ""
+    host = parts_of(url).hostname or ""
     return host == "openrouter.ai" or host.endswith(".openrouter.ai")
 
 
@@ -130,7 +129,7 @@ class OpenRouter:
     def _check_key(self) -> Tuple[str, ...]:
         answer = self._wire.get("/key")
         fault = fault_in(answer, self._now())
-        if fault is not None:
+        if fault is not None and (fault.status == 401 or fault.status >= 429):
             raise trouble(fault, self._asked)
         left = mapping(mapping(answer.body).get("data")).get("limit_remaining")
         if isinstance(left, (int, float)) and left <= 0:
@@ -195,8 +194,7 @@ class OpenRouter:
 
 
 def _entries(body: Any) -> List[Dict[str, Any]]:
-    data = mapping(body).get("data")
-    return [mapping(entry) for entry in data] if isinstance(data, list) else []
+    return [mapping(entry) for entry in items(mapping(body).get("data"))]
 
 
 def _sees_images(entry: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from .errors import VisionBusy, VisionError, VisionRefused
 from .model import Usage
-from .providers import BrokenOff, HttpAnswer, Reply, count, key_tail, mapping, seconds_until, short, spent
+from .providers import BrokenOff, HttpAnswer, Reply, count, items, key_tail, mapping, seconds_until, short, spent
 
 NO_KEY_HINT = "Set OPENROUTER_API_KEY or api_key in AIVis.yaml."
 
@@ -151,7 +151,7 @@ def _refusal(fault: Fault, asked: Asked) -> Optional[VisionError]:
         hint = "Add credits or raise the key's limit: https://openrouter.ai/credits" if asked.public else ""
         return VisionRefused(f"{who}: out of credits, or the key's limit is reached: {said}", hint, lasting=True)
     if status == 403:
-        reasons = ", ".join(str(reason) for reason in fault.metadata.get("reasons") or ())
+        reasons = ", ".join(str(reason) for reason in items(fault.metadata.get("reasons")))
         return VisionRefused(f"{who} blocked the picture or the text: {short(reasons) or said}")
     if status == 429 and re.search(r"per[-_ ]day|daily", said, re.IGNORECASE):
         hint = "50 requests a day, 1000 for accounts that bought 10 credits; a paid model has no such limit."
@@ -224,8 +224,8 @@ def usage_in(body: Mapping[str, Any]) -> Usage:
 
 
 def first_choice(body: Mapping[str, Any]) -> Dict[str, Any]:
-    choices = body.get("choices")
-    return mapping(choices[0]) if isinstance(choices, list) and choices else {}
+    choices = items(body.get("choices"))
+    return mapping(choices[0]) if choices else {}
 
 
 def text_of(value: Any) -> str:

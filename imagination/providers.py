@@ -15,7 +15,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import requests
 from pydantic import SecretStr
@@ -116,6 +116,11 @@ def mapping(value: Any) -> Dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def items(value: Any) -> List[Any]:
+    """`value` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
 def count(value: Any) -> int:
     """A token count as the server said it; 0 for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
@@ -161,14 +166,22 @@ def key_tail(key: SecretStr) -> str:
     return f"…{value[-4:]}" if len(value) >= 12 else "…"
 
 
+def parts_of(url: str) -> SplitResult:
+    """The parts of `url`; empty ones for what is no URL at all, which the exchange then reports."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
 def public_url(url: str) -> str:
     """`url` without the user and password it may carry."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    parts = parts_of(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) or "the configured address"
 
 
 def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+    host = parts_of(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
@@ -177,7 +190,7 @@ class _Login(requests.auth.AuthBase):
 
     def __init__(self, url: str, key: SecretStr) -> None:
         self._key = key
-        parts = urlsplit(url)
+        parts = parts_of(url)
         self._basic = (unquote(parts.username or ""), unquote(parts.password or ""))
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -198,7 +198,7 @@ class Vision:
         backend.used = True
         ledger.attempts += 1
         try:
-            reply = backend.provider.complete(
+            reply = _ready(backend).complete(
                 worded(request, attempt.problem),
                 seed=attempt.seed,
                 temperature=attempt.temperature,
@@ -282,6 +282,14 @@ class Vision:
     def close(self) -> None:
         """The run is over; the models may go."""
         self.rest()
+
+
+def _ready(backend: Backend) -> Provider:
+    """The provider, in mid-run: a built-in engine that cannot be started must not end a run that has other means."""
+    try:
+        return backend.provider
+    except ConfigError as err:
+        raise VisionRefused(err.message, err.hint, lasting=True) from err
 
 
 def _settled(thunk: Callable[[], T]) -> Union[T, VisionError]:
