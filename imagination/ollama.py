@@ -122,6 +122,10 @@ class Ollama:
             raise VisionRefused(
                 f"Model {self.model} cannot see images", f"Use one that can: {self._eyes()}", lasting=True
             )
+        if re.search(r"[:-]cloud$", self.model):
+            return (
+                f"{self.model} runs in the cloud, where structured output is not supported (Ollama's documentation).",
+            )
         numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:3])
         if (0, 0, 0) < numbers < (0, 5, 0):
             return (

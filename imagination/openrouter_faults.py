@@ -16,6 +16,7 @@ from .errors import VisionBusy, VisionError, VisionRefused
 from .model import Usage
 from .providers import BrokenOff, HttpAnswer, Reply, count, items, key_tail, mapping, seconds_until, short, spent
 
+LONG = 2000  # characters kept of a server's text for reading it; messages show the start
 NO_KEY_HINT = "Set OPENROUTER_API_KEY or api_key in AIVis.yaml."
 
 
@@ -85,7 +86,7 @@ def _said(error: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     parts = [message if isinstance(message, str) else "", _raw(metadata.get("raw"))]
     host = metadata.get("provider_name")
     said = ": ".join(dict.fromkeys(part for part in parts if part))
-    return short(f"{said} ({host})" if isinstance(host, str) and said else said)
+    return short(f"{said} ({host})" if isinstance(host, str) and said else said, LONG)
 
 
 def _raw(value: Any, depth: int = 3) -> str:
@@ -132,9 +133,9 @@ def trouble(fault: Fault, asked: Asked) -> VisionError:
     known = _refusal(fault, asked)
     if known is not None:
         return known
-    who, said = asked.service, fault.text
+    who, said = asked.service, short(fault.text)
     if fault.availability.get("retryable") is True or fault.status in (402, 408, 409, 425, 429) or fault.status >= 500:
-        if "does not match the expected" in said:
+        if "does not match the expected" in fault.text:
             return BrokenOff(f"{who} could not read the answer of {asked.model}: {said}", retry_after=0.0)
         what = "limits the rate" if fault.status == 429 else "cannot answer now"
         return VisionBusy(f"{who} {what} ({fault.status}): {said}", retry_after=fault.retry_after)
@@ -143,7 +144,7 @@ def trouble(fault: Fault, asked: Asked) -> VisionError:
 
 def _refusal(fault: Fault, asked: Asked) -> Optional[VisionError]:
     """The failures that asking again cannot cure, or None."""
-    who, model, said, status = asked.service, asked.model, fault.text, fault.status
+    who, model, said, status = asked.service, asked.model, short(fault.text), fault.status
     if status == 401:
         shown = f" the key {key_tail(asked.key)}" if asked.key.get_secret_value() else " to answer without a key"
         return VisionRefused(f"{who} refused{shown}: {said}", NO_KEY_HINT, lasting=True)
@@ -153,12 +154,12 @@ def _refusal(fault: Fault, asked: Asked) -> Optional[VisionError]:
     if status == 403:
         reasons = ", ".join(str(reason) for reason in items(fault.metadata.get("reasons")))
         return VisionRefused(f"{who} blocked the picture or the text: {short(reasons) or said}")
-    if status == 429 and re.search(r"per[-_ ]day|daily", said, re.IGNORECASE):
+    if status == 429 and re.search(r"per[-_ ]day|daily", fault.text, re.IGNORECASE):
         hint = "50 requests a day, 1000 for accounts that bought 10 credits; a paid model has no such limit."
         return VisionRefused(f"{who}: the free quota is used up until 00:00 UTC: {said}", hint, lasting=True)
-    if "image input is not supported" in said:
+    if "image input is not supported" in fault.text:
         return VisionRefused(f"{model} at {who} cannot see images: {said}", "Start it with --mmproj.", lasting=True)
-    if status == 404 or (status == 400 and "not a valid model" in said):
+    if status == 404 or (status == 400 and "not a valid model" in fault.text):
         return VisionRefused(f"{who} has no {model} for this request: {said}", _way_on(fault, asked), lasting=True)
     if 300 <= status < 400 or status == 405:
         return VisionRefused(f"{who} is not the address of a chat API ({status})", "Is /v1 missing?", lasting=True)

@@ -370,6 +370,13 @@ def test_failure_is_found_in_every_shape(given: HttpAnswer, expected: Dict[str, 
     assert {name: getattr(fault, name) for name in expected} == expected
 
 
+def test_word_that_decides_may_stand_far_behind_in_a_long_text() -> None:
+    fault = fault_in(answer(400, error(message="x" * 500 + " response_format is not supported")), NOW)
+    assert fault is not None
+    assert concede(PUBLIC, fault, structured=True, pictures=True) == replace(PUBLIC, format="json_object")
+    assert len(openrouter_trouble(fault, ASKED).message) < 400
+
+
 def test_reply_is_no_failure_even_behind_blank_lines() -> None:
     assert fault_in(answer(200, '\n\n  {"choices":[{"message":{"content":"x"}}],"error":null}'), NOW) is None
 

@@ -286,6 +286,20 @@ def test_check_warns_of_a_server_without_structured_output() -> None:
     assert "0.4.7 cannot give structured output" in warning
 
 
+def test_check_warns_of_a_model_that_runs_in_the_cloud() -> None:
+    with FakeVision(routes={"GET /api/version": VERSION, "POST /api/show": SEES}) as server:
+        (warning,) = Ollama("qwen3-vl:235b-cloud", server.url).check()
+    assert "structured output" in warning
+
+
+def test_servers_hint_when_to_come_back_is_kept() -> None:
+    with FakeVision(Says({"error": "too many"}, 429, {"Retry-After": "9"})) as server, pytest.raises(
+        VisionBusy
+    ) as busy:
+        ask(server)
+    assert busy.value.retry_after == 9.0
+
+
 @pytest.mark.parametrize("version", [Says("404 page not found", 404), Says({"hello": 1}), Says("<html>", 200)])
 def test_check_refuses_a_server_that_is_not_ollama(version: Says) -> None:
     with pytest.raises(VisionRefused, match="does not look like an Ollama server"):

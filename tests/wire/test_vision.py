@@ -292,6 +292,18 @@ def test_builtin_engine_is_started_when_first_asked() -> None:
     assert answer.call.provider == "builtin" and server.bodies[0]["model"] == "builtin"
 
 
+def test_builtin_fallback_that_cannot_start_is_one_more_failure() -> None:
+    def start() -> str:
+        raise ConfigError("aiohttp is missing", 'pip install "iterative-imagination[demo]"')
+
+    settings = {"provider": "ollama", "model": "m", "retries": 0, "fallback_provider": "builtin"}
+    with FakeVision(BUSY) as server:
+        given = VisionSettings(**settings, base_url=server.url)  # type: ignore[arg-type]
+        asker = Vision.from_settings(given, {}, sleep=Naps(), start_builtin=start)
+        with pytest.raises(AskFailed, match="aiohttp is missing"):
+            asker.ask(request())
+
+
 SHOW = Says({"capabilities": ["completion", "vision"]})
 HEALTHY = {"GET /api/version": Says({"version": "0.33.0"}), "POST /api/show": SHOW}
 
