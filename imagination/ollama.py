@@ -109,28 +109,37 @@ class Ollama:
 
     def check(self, needs_images: bool = True) -> Tuple[str, ...]:
         """See that the server answers, has the model, and that the model sees images."""
-        answer = self._wire.get("/api/version")
-        version = mapping(answer.body).get("version")
-        if answer.status != 200 or not isinstance(version, str):
-            raise self._trouble(answer) if answer.status != 200 else self._stranger()
+        version = self._version()
         shown = self._wire.post("/api/show", {"model": self.model}, quick=True)
-        if shown.status == 404 and isinstance(shown.body, dict):
+        if shown.status == 404 and "model" in text_of(mapping(shown.body).get("error")):
             raise self._not_installed()
+        if shown.status in (404, 405, 501):  # a proxy or look-alike without this endpoint
+            return (f"{self._wire.address} does not tell whether {self.model} sees images.",)
         if shown.status != 200:
             raise self._trouble(shown)
         if needs_images and not sees_images(mapping(shown.body)):
-            raise VisionRefused(
-                f"Model {self.model} cannot see images", f"Use one that can: {self._eyes()}", lasting=True
-            )
+            hint = f"Use one that can: {self._eyes()}"
+            raise VisionRefused(f"Model {self.model} cannot see images", hint, lasting=True)
+        return self._doubts(version)
+
+    def _version(self) -> str:
+        """The server's version; empty where it does not say but lists its models."""
+        answer = self._wire.get("/api/version")
+        version = mapping(answer.body).get("version")
+        if answer.status == 200 and isinstance(version, str):
+            return version
+        if answer.status not in (200, 404):
+            raise self._trouble(answer)
+        if not isinstance(mapping(self._wire.get("/api/tags").body).get("models"), list):
+            raise self._stranger()
+        return ""
+
+    def _doubts(self, version: str) -> Tuple[str, ...]:
         if re.search(r"[:-]cloud$", self.model):
-            return (
-                f"{self.model} runs in the cloud, where structured output is not supported (Ollama's documentation).",
-            )
+            return (f"{self.model} runs in the cloud, where Ollama does not support structured output.",)
         numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:3])
         if (0, 0, 0) < numbers < (0, 5, 0):
-            return (
-                f"Ollama {version} cannot give structured output (0.5.0 or later can); replies are read leniently.",
-            )
+            return (f"Ollama {version} cannot give structured output (from 0.5.0 on it can).",)
         return ()
 
     def _stranger(self) -> VisionError:

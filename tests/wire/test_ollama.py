@@ -300,7 +300,13 @@ def test_servers_hint_when_to_come_back_is_kept() -> None:
     assert busy.value.retry_after == 9.0
 
 
+def test_check_bears_a_server_that_knows_only_what_is_needed() -> None:
+    absent = Says("404 page not found", 404)
+    (warning,) = check({"GET /api/version": absent, "GET /api/tags": TAGS, "POST /api/show": absent})
+    assert f"does not tell whether {MODEL} sees images" in warning
+
+
 @pytest.mark.parametrize("version", [Says("404 page not found", 404), Says({"hello": 1}), Says("<html>", 200)])
 def test_check_refuses_a_server_that_is_not_ollama(version: Says) -> None:
     with pytest.raises(VisionRefused, match="does not look like an Ollama server"):
-        check({"GET /api/version": version})
+        check({"GET /api/version": version, "GET /api/tags": Says("404 page not found", 404)})
