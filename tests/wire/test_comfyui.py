@@ -370,3 +370,11 @@ def test_cancelling_says_whether_the_job_is_gone_and_never_raises(server: FakeCo
     server.answers["POST", "/queue"] = [(500, b"")]
     assert comfy.cancel("stubborn") is False
     comfy.close()
+
+
+def test_a_job_that_is_still_arriving_when_it_is_cancelled_is_caught(server: FakeComfyUI, comfy: ComfyUI) -> None:
+    server.pending.append([0, "late", {}, {}, []])
+    server.answers["POST", "/queue"] = [(200, b"")]
+    server.answers["GET", "/queue"] = [(200, {"queue_running": [], "queue_pending": []})]
+    assert comfy.cancel("late") is True
+    assert server.pending == []

@@ -243,6 +243,7 @@ def test_a_running_job_that_falls_silent_is_taken_back_and_not_tried_again(serve
     assert "comfyui.timeout" in caught.value.hint
     assert server.running == []
     assert prompts(server) == ["job"]
+    assert len(server.listened) == 1
 
 
 def test_a_job_stuck_in_the_queue_is_given_up_too(server: FakeComfyUI) -> None:
@@ -264,4 +265,33 @@ def test_a_long_job_that_keeps_talking_is_not_silent(server: FakeComfyUI) -> Non
 
     server.play = slow
     with impatient(server) as comfy:
+        assert generate(comfy).width == 16
+
+
+def test_a_job_whose_steps_cannot_be_heard_is_given_the_time_of_a_whole_picture(server: FakeComfyUI) -> None:
+    def mumble(server: FakeComfyUI, job: FakeJob) -> None:
+        job.stopped.wait(0.4)  # waiting, then running, each for longer than `silence`
+        server.start(job)
+        job.stopped.wait(0.4)
+        server.end_well(job)
+
+    server.play = mumble
+    server.answers["GET", "/ws"] = [(404, b"")]
+    with impatient(server) as comfy:
+        assert generate(comfy).width == 16
+
+
+def test_a_lost_line_is_followed_by_a_look_at_once(server: FakeComfyUI) -> None:
+    def end_unheard(server: FakeComfyUI, job: FakeJob) -> None:
+        server.start(job)
+        server.wait_for_a_look()
+        job.client_id, heard_as = "nobody", job.client_id
+        server.end_well(job)
+        server.tell(heard_as, b"", opcode=8)
+
+    def never(seconds: float) -> None:
+        assert seconds < 1, "waits for the next poll"
+
+    server.play = end_unheard
+    with ComfyUI(server.url, poll=60, sleep=never) as comfy:
         assert generate(comfy).width == 16
