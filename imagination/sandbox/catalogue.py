@@ -85,6 +85,7 @@ _SEED: Spec = ["INT", {"default": 0, "min": 0, "max": 2**64 - 1, "control_after_
 _STEPS: Spec = ["INT", {"default": 20, "min": 1, "max": 10000}]
 _CFG: Spec = ["FLOAT", {"default": 8.0, "min": 0.0, "max": 100.0, "step": 0.1, "round": 0.01}]
 _SIDE: Spec = ["INT", {"default": 512, "min": 16, "max": 16384, "step": 8}]
+_GROWTH: Spec = ["INT", {"default": 6, "min": 0, "max": 64, "step": 1}]
 _METHOD: Spec = [list(nodes.UPSCALERS), {}]
 
 
@@ -151,7 +152,12 @@ _ALL: Sequence[NodeClass] = (
     NodeClass(
         "VAEEncodeForInpaint",
         nodes.vae_encode_for_inpaint,
-        {"pixels": _one("IMAGE"), "vae": _one("VAE"), "mask": _one("MASK"), "grow_mask_by": _integer(6, 0, 64)},
+        {
+            "pixels": _one("IMAGE"),
+            "vae": _one("VAE"),
+            "mask": _one("MASK"),
+            "grow_mask_by": _GROWTH,
+        },
         ("LATENT",),
         title="VAE Encode (for Inpainting)",
         category="latent/inpaint",

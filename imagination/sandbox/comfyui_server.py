@@ -57,6 +57,7 @@ class ComfyUIServer:
         self.features = {"supports_preview_metadata": True, "max_upload_size": max_upload_size}
         self.host = Host(self._app(max_upload_size))
         self.hub = Hub(self.host.loop, self.features)
+        self.host.app.on_shutdown.append(self.hub.close)
         self._number = 0
         self._at_work: Tuple[Optional[Job], Optional[str]] = (None, None)  # the running job and its node
         self._worker = threading.Thread(target=self._work, name="sandbox-generator", daemon=True)
@@ -222,8 +223,7 @@ class ComfyUIServer:
         if "client_id" in body:
             extra_data["client_id"] = body["client_id"]
         prompt_id = str(body.get("prompt_id", uuid.uuid4()))
-        self.queue.put(Job(number, prompt_id, graph, extra_data, verdict.outputs))
-        self._tell_status()
+        self.queue.put(Job(number, prompt_id, graph, extra_data, verdict.outputs), self._tell_status)
         return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
 
     def _next_number(self, body: Mapping[str, Any]) -> float:

@@ -107,7 +107,9 @@ class _Run:
             result = self.executor.cached(self.keys.get(node_id))
             if result is not None:
                 self.results[node_id] = result
-                self._report_ui(node_id, result)
+                if result.ui is not None:
+                    self._report_ui(node_id, result)
+                    self._advance(node_id, 1.0, 1.0, "finished")
         succeeded = all(self._step(node_id) for node_id in order if node_id not in self.results)
         if succeeded:
             self._tell("execution_success", stamped=True)

@@ -7,7 +7,7 @@ import itertools
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 HISTORY_LENGTH = 10000  # entries kept, as in ComfyUI
 
@@ -61,9 +61,11 @@ class JobQueue:
 
     # -- what clients ask for
 
-    def put(self, job: Job) -> None:
+    def put(self, job: Job, announce: Callable[[], None]) -> None:
+        """Add a job; `announce` is called before it can be taken up, so that its news comes first."""
         with self._changed:
             heapq.heappush(self._waiting, (job.number, next(self._count), job))
+            announce()
             self._changed.notify_all()
 
     def remaining(self) -> int:

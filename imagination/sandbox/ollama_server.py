@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import time
 from datetime import datetime, timedelta, timezone
@@ -31,6 +32,8 @@ from imagination.sandbox.questions import (
     question_of_generate,
 )
 
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 VERSION = "0.32.14"  # the Ollama whose protocol is spoken
 MAX_BODY = 200 * 1024 * 1024  # bytes
 LOCAL_NAMES = re.compile(r"(localhost|.*\.(localhost|local|internal)|[\d.]+|[0-9a-f:]*:[0-9a-f:]*)", re.IGNORECASE)
@@ -173,7 +176,11 @@ class OllamaServer:
     async def _answer(self, question: Question) -> Completion:
         """Have the pictures looked at in another thread, so that the server goes on answering."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, complete, self.sight, question)
+        try:
+            return await loop.run_in_executor(None, complete, self.sight, question)
+        except Exception as err:  # a fault of the eyes is an answer, as a crashed runner's is
+            log.exception("the built-in judge failed")
+            raise Refusal(500, f"an error was encountered while running the model: {err}") from err
 
 
 async def _stream(request: web.Request, lines: List[Dict[str, Any]]) -> web.StreamResponse:

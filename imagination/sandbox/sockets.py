@@ -11,9 +11,9 @@ import io
 import json
 import struct
 import uuid
-from typing import Any, Callable, Dict, Mapping, Optional, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Set, Union
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from PIL import Image
 
 PREVIEW_SIDE = 512  # px; the longest side of a preview
@@ -30,14 +30,16 @@ class Hub:
         self.features = dict(features)
         self._outboxes: Dict[str, asyncio.Queue[Message]] = {}
         self._wants_labels: Dict[str, bool] = {}
+        self._sockets: Set[web.WebSocketResponse] = set()
 
     async def serve(self, request: web.Request, greeting: Callable[[str], Any]) -> web.WebSocketResponse:
         """Hold one connection until it closes; `greeting` gives the messages it is met with."""
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(timeout=1.0)  # s to wait for the other side to say goodbye
         await socket.prepare(request)
         sid = request.rel_url.query.get("clientId", "") or uuid.uuid4().hex
         outbox: asyncio.Queue[Message] = asyncio.Queue()
         self._outboxes[sid] = outbox
+        self._sockets.add(socket)
         self._wants_labels.pop(sid, None)
         for kind, data in greeting(sid):
             outbox.put_nowait(_text(kind, data))
@@ -46,9 +48,14 @@ class Hub:
             await self._read(socket, sid, outbox)
         finally:
             writer.cancel()
+            self._sockets.discard(socket)
             self._outboxes.pop(sid, None)
             self._wants_labels.pop(sid, None)
         return socket
+
+    async def close(self, _app: web.Application) -> None:
+        """Close every connection; the server would wait for them else."""
+        await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY) for socket in set(self._sockets)))
 
     async def _read(self, socket: web.WebSocketResponse, sid: str, outbox: asyncio.Queue[Message]) -> None:
         is_first = True
