@@ -268,12 +268,13 @@ def read_document(path: Path) -> Document:
     """Parse `path` as YAML with the safe schema. Raises ConfigError with the line of what is wrong."""
     text = read_text(path)
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
         lines: Dict[Keys, int] = {}
         problems = list(_survey(node, lines))
         if problems:
             raise _told_together(path, [f"{path}:{line} {problem}" for line, problem in problems])
-        data = yaml.load(text, Loader=_Loader)
+        data = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as err:
         raise ConfigError(f"{path}{_yaml_line(err)} is not valid YAML: {_yaml_problem(err)}") from err
     except (RecursionError, ValueError, OverflowError, TypeError) as err:

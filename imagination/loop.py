@@ -258,11 +258,13 @@ class Loop:
     # --- one iteration -----------------------------------------------------------------------------------------------
 
     def _iterate(self, iteration: int) -> None:
-        plan, workflow = self._plan(iteration)
+        generation = self.store.read_generation()
+        workflow = self._load_workflow(generation)
+        plan = self._plan(iteration, generation, workflow)
         sampling = Sampling(**plan.parameters)
         self.tools.observer.iteration_begins(iteration, sampling, plan.prompts)
         try:
-            png = self._picture(iteration, plan, workflow)
+            png = self._picture(iteration, plan, generation, workflow)
         except WorkflowRejected:  # the next picture would be rejected too
             raise
         except ComfyUIError as err:
@@ -276,10 +278,8 @@ class Loop:
             why = found.evaluation.aivis_metadata.error
             self._count_failure("vision_failures", f"the vision model gave no answer: {why}")
 
-    def _plan(self, iteration: int) -> Tuple[Pending, Workflow]:
+    def _plan(self, iteration: int, generation: Generation, workflow: Workflow) -> Pending:
         """Settings of an iteration, on disk before they are used: those of a killed process, or newly drawn."""
-        generation = self.store.read_generation()
-        workflow = self._load_workflow(generation)
         pending = self.checkpoint.pending
         if pending is None or pending.iteration != iteration:
             sampling = sampling_in_force(workflow, generation)
@@ -288,7 +288,7 @@ class Loop:
             prompts = self._prompts_in_force(workflow, generation)
             pending = Pending(iteration=iteration, parameters=sampling.as_dict(), prompts=prompts)
             self._save(pending=pending)
-        return pending, workflow
+        return pending
 
     def _load_workflow(self, generation: Generation) -> Workflow:
         """The workflow, read again only when the file or the settings changed."""
@@ -308,7 +308,7 @@ class Loop:
             prompts = Prompts(positive=made.positive, negative=prompts.negative or made.negative)
         return Prompts(positive=prompts.positive, negative=negative_in_force(workflow, prompts))
 
-    def _picture(self, iteration: int, plan: Pending, workflow: Workflow) -> bytes:
+    def _picture(self, iteration: int, plan: Pending, generation: Generation, workflow: Workflow) -> bytes:
         """The iteration's picture: from disk, from a job that an earlier process queued, or generated."""
         png = self.run_files.read_image(iteration)
         if png is not None and _decodes(png):
@@ -320,7 +320,7 @@ class Loop:
         if plan.prompt_id:
             generated = generator.collect(plan.prompt_id, workflow.graph, output_node, on_progress)
         if generated is None:
-            values: Dict[str, Any] = self._values(plan, workflow)
+            values = _values(plan, generation)
             values["image"] = generator.upload(self.setup.source)
             plan = plan.model_copy(update={"prompt_id": self.tools.new_id()})
             self._save(pending=plan)
@@ -333,19 +333,6 @@ class Loop:
         timings = {"generation": round(self.tools.clock() - started, 3)}
         self._save(pending=plan.model_copy(update={"prompt_id": generated.prompt_id, "timings": timings}))
         return png
-
-    def _values(self, plan: Pending, workflow: Workflow) -> Dict[str, Any]:
-        """What is written into the workflow: what is configured or was moved, the seed, the prompts."""
-        generation = self.store.read_generation()
-        configured = generation.parameters.model_dump(exclude_none=True)
-        values = {name: plan.parameters.get(name) for name in configured}
-        return {
-            **values,
-            "seed": plan.parameters.get("seed"),
-            "ckpt_name": generation.model.ckpt_name,
-            "positive": plan.prompts.positive,
-            "negative": plan.prompts.negative,
-        }
 
     # --- what is put on record ---------------------------------------------------------------------------------------
 
@@ -522,6 +509,18 @@ class Loop:
         self._save(pending=None, totals=totals)
         self._write_iteration_pages(metadata)
         self.tools.observer.decided(moves)
+
+
+def _values(plan: Pending, generation: Generation) -> Dict[str, Any]:
+    """What is written into the workflow: what is configured or was moved, the seed, the prompts."""
+    configured = generation.parameters.model_dump(exclude_none=True)
+    return {
+        **{name: plan.parameters.get(name) for name in configured},
+        "seed": plan.parameters.get("seed"),
+        "ckpt_name": generation.model.ckpt_name,
+        "positive": plan.prompts.positive,
+        "negative": plan.prompts.negative,
+    }
 
 
 def _decodes(png: bytes) -> bool:

@@ -116,8 +116,10 @@ def sampling_in_force(workflow: Workflow, generation: Generation) -> Sampling:
 
 
 def negative_in_force(workflow: Workflow, prompts: Prompts) -> str:
-    """The configured negative prompt, else the text that stands in the workflow."""
-    if prompts.negative.strip() or not workflow.targets.reaches("negative"):
+    """The configured negative prompt, else the text that stands in the workflow; empty where there is no place for one."""
+    if not workflow.targets.reaches("negative"):
+        return ""
+    if prompts.negative.strip():
         return prompts.negative
     node_id, key = workflow.targets.slots["negative"][0]
     own = workflow.graph[node_id]["inputs"][key]
