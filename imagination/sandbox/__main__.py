@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 
 import click
 
-from imagination.errors import ConfigError
+from imagination.errors import ConfigError, Terminated
 from imagination.sandbox import start_generator, start_vision, stop_all
 
 NOTE = "Built-in engines, for trying the tool and for tests: no diffusion model and no language model is at work here."
@@ -26,13 +27,18 @@ def main(comfyui_port: int, ollama_port: int, previews: bool) -> None:
     click.echo(NOTE)
     click.echo(f"ComfyUI API: {generator}\nOllama API:  {vision}  (model: builtin)\nCtrl-C ends both.")
     sys.stdout.flush()
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         threading.Event().wait()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         click.echo("ended", err=True)
-        sys.exit(130)
+        sys.exit(143 if isinstance(end, Terminated) else 130)
     finally:
         stop_all()
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ HTTP is answered by an event loop in one thread while a second thread works thro
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import sys
@@ -25,10 +26,11 @@ from imagination.sandbox.file_routes import FileRoutes
 from imagination.sandbox.folders import Folders
 from imagination.sandbox.graph import problem, validate
 from imagination.sandbox.hosting import Host
-from imagination.sandbox.jobs import Job, JobQueue
+from imagination.sandbox.jobs import Job, JobQueue, Outcome
 from imagination.sandbox.nodes import Sampler
 from imagination.sandbox.sockets import Hub
 
+log = logging.getLogger(__name__)
 VERSION = "0.3.64"  # the ComfyUI whose protocol is spoken
 MAX_UPLOAD = 100 * 1024 * 1024  # bytes
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -89,7 +91,11 @@ class ComfyUIServer:
     def _run(self, job: Job) -> None:
         self._at_work = (job, None)
         self._tell_status()
-        outcome = self.executor.run(job, Listener(self._tell, self._show, self.queue.is_interrupted))
+        try:
+            outcome = self.executor.run(job, Listener(self._tell, self._show, self.queue.is_interrupted))
+        except Exception:  # a fault of ours must not leave every later job waiting for ever
+            log.exception("the built-in generator failed on prompt %s", job.prompt_id)
+            outcome = Outcome(succeeded=False)
         self.queue.done(job, outcome, {node_id: _meta(node_id) for node_id in outcome.outputs})
         self._at_work = (None, None)
         self._tell_status()

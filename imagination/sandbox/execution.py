@@ -78,7 +78,10 @@ class Executor:
     def has_file(self, node: Mapping[str, Any]) -> bool:
         """Say whether the file that a loading node names is there."""
         check = self.classes[node["class_type"]].check
-        return check is not None and check(self.folders, node["inputs"]) is None
+        try:
+            return check is not None and check(self.folders, node["inputs"]) is None
+        except (KeyError, TypeError):  # a node that nothing needs may be broken
+            return False
 
     def keep(self, key: str, result: Result) -> None:
         self._cache[key] = result
@@ -141,7 +144,8 @@ class _Run:
     def _execute(self, node_id: str) -> Result:
         node = self.job.graph[node_id]
         node_class = self.executor.classes[node["class_type"]]
-        made = node_class.run(self._tools(node_id), **self._inputs(node, node_class))
+        tools = self._tools(node_id, self._png_texts() if node_class.is_output else {})
+        made = node_class.run(tools, **self._inputs(node, node_class))
         return Result((), made) if node_class.is_output else Result(tuple(made))
 
     def _inputs(self, node: Mapping[str, Any], node_class: NodeClass) -> Dict[str, Any]:
@@ -151,7 +155,7 @@ class _Run:
             for name, value in given.items()
         }
 
-    def _tools(self, node_id: str) -> Tools:
+    def _tools(self, node_id: str, png_texts: Mapping[str, Any]) -> Tools:
         def on_step(step: int, steps: int, preview: Optional[Image.Image]) -> None:
             self._check_interrupt()
             if step < 1:
@@ -161,7 +165,7 @@ class _Run:
                 self.listener.show(self.job, node_id, preview)
             self._tell("progress", value=step, max=steps, node=node_id)
 
-        return Tools(self.executor.sampler, self.executor.folders, on_step, self._png_texts())
+        return Tools(self.executor.sampler, self.executor.folders, on_step, png_texts)
 
     def _png_texts(self) -> Dict[str, Any]:
         """Give what SaveImage writes into the file: the graph as run, and the client's own keys."""

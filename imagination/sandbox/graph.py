@@ -7,6 +7,7 @@ node's input name, and a loop is refused without any reason.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
@@ -93,7 +94,8 @@ def signatures(graph: Graph, classes: Mapping[str, NodeClass], folders: Folders)
             if name in node_class.required
         ]
         changed = node_class.changed(folders, node["inputs"]) if node_class.changed else ""
-        found[node_id] = json.dumps([node["class_type"], inputs, changed])
+        # Hashed at each node: text inside text inside text would double in size with every level of the graph.
+        found[node_id] = hashlib.sha256(json.dumps([node["class_type"], inputs, changed]).encode()).hexdigest()
         return found[node_id]
 
     for node_id in graph:

@@ -373,6 +373,22 @@ def test_the_server_greets_feature_flags_only_as_the_first_message(client: Clien
     assert "feature_flags" not in kinds(client.until_over(client.submit(graph())))
 
 
+def test_a_deep_graph_is_no_heavier_than_a_flat_one(client: Client) -> None:
+    prompt = graph(n3={"latent_image": ["140", 0]})
+    for depth in range(101, 141):
+        source = str(depth - 1) if depth > 101 else "2"
+        prompt[str(depth)] = {"class_type": "RepeatLatentBatch", "inputs": {"samples": [source, 0], "amount": 1}}
+    assert client.run(prompt)["status"]["status_str"] == "success"
+
+
+def test_a_broken_node_that_nothing_needs_is_ignored(client: Client) -> None:
+    prompt = graph()
+    prompt["70"] = {"class_type": "LoadImage"}
+    prompt["71"] = {"class_type": "LoadImage", "inputs": {}}
+    prompt["72"] = {"class_type": "VAEDecode", "inputs": {"samples": ["999", 0]}}
+    assert client.run(prompt)["status"]["status_str"] == "success"
+
+
 def test_custom_sampling_nodes_reach_the_same_sampler(client: Client, sampler: StandInSampler) -> None:
     prompt = graph(n5={"samples": ["25", 0]})
     del prompt["3"]
