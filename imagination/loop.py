@@ -184,9 +184,11 @@ class Loop:
                 return self._finish("exhausted")
             if last:
                 self._decide(last)
+            self.tools.eyes.rest()  # the model's last call of an iteration was the one that decided
             self._iterate(last + 1)
 
     def _finish(self, status: RunStatus) -> Outcome:
+        self.tools.eyes.rest()
         self._save(status=status)
         self._write_output()
         self._write_pages(index=True)
@@ -273,7 +275,6 @@ class Loop:
         found = self.assessor.assess(iteration, png)
         made = self._metadata(iteration, workflow, png)
         self._record(made, found, {**made.timings, **found.timings})
-        self.tools.eyes.rest()
         if found.evaluation.source == "fallback":
             why = found.evaluation.aivis_metadata.error
             self._count_failure("vision_failures", f"the vision model gave no answer: {why}")
