@@ -62,6 +62,8 @@ def _question(body: Mapping[str, Any]) -> Question:
         raise Refusal(400, "[] is too short - 'messages'")
     if not is_known(model):
         raise Refusal(404, f"model '{model}' not found")
+    if body.get("tools"):
+        raise Refusal(400, f'"{model}" does not support tools')
     texts: List[str] = []
     images: List[Any] = []
     for message in messages:
@@ -69,6 +71,8 @@ def _question(body: Mapping[str, Any]) -> Question:
         texts += found[0]
         images += found[1]
     wanted = body.get("response_format") or {}
+    if not isinstance(wanted, dict):
+        raise Refusal(400, "invalid response_format")
     schema = {"json_object": ANY_OBJECT, "json_schema": wanted.get("json_schema", {}).get("schema", ANY_OBJECT)}
     most = body.get("max_completion_tokens") or body.get("max_tokens") or -1
     return Question(model, "\n\n".join(texts), tuple(images), schema.get(wanted.get("type", "")), int(most), False)
@@ -80,6 +84,8 @@ def _parts(content: Any) -> Tuple[List[str], List[Any]]:
         return [content], []
     texts, images = [], []
     for part in content or []:
+        if not isinstance(part, dict):
+            raise Refusal(400, "invalid message format")
         if part.get("type") == "text":
             texts.append(str(part.get("text", "")))
         elif part.get("type") == "image_url":

@@ -84,7 +84,7 @@ class Completion:
 
     def pieces(self) -> Iterator[str]:
         """Split the text into the words a stream sends one by one."""
-        for match in re.finditer(r"\s*\S+\s*?(?=\s|$)|\s+", self.text):
+        for match in re.finditer(r"\S+\s*|\s+", self.text):
             yield match[0]
 
 

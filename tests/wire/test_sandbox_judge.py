@@ -104,6 +104,14 @@ def test_streaming_is_the_default_and_sends_one_object_a_line(url: str) -> None:
     assert "eval_count" in lines[-1]
 
 
+@pytest.mark.parametrize("text", ["one", " two  words\n", '{"a": 1,\n "b": "x  y"}\n\n', ""])
+def test_a_stream_adds_up_to_the_whole_text(text: str) -> None:
+    server = OllamaServer(lambda instruction, images, schema: text)
+    answer = requests.post(f"{server.start()}/api/generate", json={"model": "builtin", "prompt": "a"}, timeout=5)
+    server.stop()
+    assert "".join(json.loads(line)["response"] for line in answer.text.splitlines()) == text
+
+
 def test_a_picture_with_holes_is_laid_on_white(url: str, sight: StandInSight) -> None:
     out = io.BytesIO()
     Image.new("RGBA", (8, 8)).save(out, "PNG")
@@ -257,6 +265,9 @@ def test_v1_streams_events(url: str) -> None:
     [
         ({"model": "nope", "messages": parts()}, 404),
         ({"messages": []}, 400),
+        ({"messages": parts(), "tools": [{}]}, 400),
+        ({"messages": parts(), "response_format": "json"}, 400),
+        ({"messages": [{"role": "user", "content": ["look"]}]}, 400),
         ({"messages": parts("https://a/b.png")}, 400),
     ],
 )
