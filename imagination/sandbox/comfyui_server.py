@@ -52,9 +52,10 @@ class ComfyUIServer:
     def __init__(
         self, sampler: Optional[Sampler] = None, *, previews: bool = False, max_upload_size: int = MAX_UPLOAD
     ) -> None:
+        sampler = sampler or _built_in_sampler()
         self.folders = Folders()
         self.queue = JobQueue()
-        self.executor = Executor(CLASSES, self.folders, sampler or _built_in_sampler())
+        self.executor = Executor(CLASSES, self.folders, sampler)
         self.previews = previews
         self.features = {"supports_preview_metadata": True, "max_upload_size": max_upload_size}
         self.host = Host(self._app(max_upload_size))

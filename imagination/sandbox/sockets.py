@@ -14,9 +14,9 @@ import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Set, Union
 
 from aiohttp import WSCloseCode, WSMsgType, web
-from PIL import Image
+from PIL import Image, ImageOps
 
-PREVIEW_SIDE = 512  # px; the longest side of a preview
+PREVIEW_SIDE = 512  # px; the longest side of a preview, whatever the picture's
 PLAIN_PREVIEW, LABELLED_PREVIEW = 1, 4  # event types of binary frames
 JPEG = 1  # format number inside a plain preview
 Message = Union[str, bytes]
@@ -73,8 +73,7 @@ class Hub:
 
     def post_preview(self, picture: Image.Image, about: Mapping[str, Any], sid: Optional[str]) -> None:
         """Send a preview frame: labelled with `about` for those who asked for labels, else plain."""
-        shown = picture.convert("RGB")
-        shown.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        shown = ImageOps.contain(picture.convert("RGB"), (PREVIEW_SIDE, PREVIEW_SIDE))
         data = io.BytesIO()
         shown.save(data, "JPEG", quality=85)
         label = json.dumps({**about, "image_type": "image/jpeg"}).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import threading
@@ -10,6 +11,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import pytest
 import requests
 import websocket
+from PIL import Image
 from sandbox_clients import Client, StandInSampler, graph, kinds, png, recorded
 
 from imagination.sandbox.comfyui_server import ComfyUIServer
@@ -348,7 +350,8 @@ def test_previews_come_plain_or_with_a_label_for_those_who_announced_it(sampler:
         client.close()
     server.stop()
     assert struct.unpack(">II", frames["plain"][:8]) == (1, 1)
-    assert frames["plain"][8:10] == b"\xff\xd8"
+    with Image.open(io.BytesIO(frames["plain"][8:])) as preview:
+        assert (preview.format, preview.size) == ("JPEG", (512, 512))
     event, length = struct.unpack(">II", frames["labelled"][:8])
     label = json.loads(frames["labelled"][8 : 8 + length])
     assert (event, label["node_id"], label["image_type"]) == (4, "3", "image/jpeg")
