@@ -17,6 +17,7 @@ from .effects import apply_look, noise
 from .vocabulary import Look
 from .wishes import wish
 
+Mesh = List[Tuple[Tuple[int, int, int, int], Tuple[float, ...]]]  # box to fill, corners to take it from
 OnStep = Callable[[int, int, Optional[Image.Image]], None]
 PREVIEW_SIDE = 256  # px
 USUAL_STEPS = 20  # at which drift is neither helped nor made worse
@@ -89,7 +90,7 @@ def _drift(image: Image.Image, amount: float, rng: random.Random) -> Image.Image
     return warped.filter(ImageFilter.GaussianBlur(amount * image.width / 260))
 
 
-def _mesh(size: Tuple[int, int], amount: float, rng: random.Random) -> List[Tuple[Tuple[int, ...], Tuple[float, ...]]]:
+def _mesh(size: Tuple[int, int], amount: float, rng: random.Random) -> Mesh:
     """A grid whose inner corners are moved by up to `amount` of the width; the frame stays."""
     columns, rows = GRID
     width, height = size
@@ -100,7 +101,7 @@ def _mesh(size: Tuple[int, int], amount: float, rng: random.Random) -> List[Tupl
             dx, dy = rng.uniform(-reach, reach), rng.uniform(-reach, reach)
             x, y = column * width // columns, row * height // rows
             corner[column, row] = (x + (dx if 0 < column < columns else 0), y + (dy if 0 < row < rows else 0))
-    mesh = []
+    mesh: Mesh = []
     for row in range(rows):
         for column in range(columns):
             box = (

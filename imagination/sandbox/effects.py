@@ -48,7 +48,7 @@ def grade(image: Image.Image, look: Look) -> Image.Image:
 
 def _curve(light: float, contrast: float, gain: float) -> List[int]:
     """256 values: gain, exposure as a gamma that also scales, and an S around the middle."""
-    gamma, scale = 2.0 ** (-0.8 * light), 1 + 0.18 * min(light, 0.0)
+    gamma, scale = 2.0 ** (-light), 1 + 0.3 * min(light, 0.0)
     curve = []
     for i in range(256):
         x = min(1.0, i / 255 * gain) ** gamma * scale

@@ -97,6 +97,7 @@ LOOKS: Mapping[str, Look] = {
 LONGEST_PHRASE = max(len(phrase.split()) for phrase in LOOKS)  # words
 _WORD = re.compile(r"[a-z]+(?:[-'’][a-z]+)*|\d+(?:\.\d+)?")
 NEGATIONS = frozenset(["no", "not", "without", "free", "never", "neither", "nor", "lack", "lacks", "lacking", "hardly"])
+TURNS = ("but", "yet", "while", "instead", "rather")  # a negation before these says nothing of what follows
 NEGATION_REACH = 4  # words: "free of any visible blur"
 
 
@@ -137,6 +138,8 @@ def _scan(words: List[str]) -> Iterator[Found]:
 
 
 def is_negated(words: List[str], at: int) -> bool:
-    """Say whether an odd number of negations stands shortly before the word at `at`."""
+    """Say whether a negation stands shortly before the word at `at`, with no "but" between."""
     before = words[max(0, at - NEGATION_REACH) : at]
-    return sum(word in NEGATIONS or word.endswith("n't") for word in before) % 2 == 1
+    for turn in TURNS:
+        before = before[before.index(turn) + 1 :] if turn in before else before
+    return any(word in NEGATIONS or word.endswith("n't") for word in before)
