@@ -9,15 +9,25 @@ required, items, and the usual bounds.
 from __future__ import annotations
 
 import json
-import math
 import re
 from functools import lru_cache
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from imagination._jsonish import MAX_DIGITS, NO_VALUE, Bare, CutList, candidates
+from imagination._jsonish import candidates
+from imagination._scalars import (
+    Schema,
+    allowed_values,
+    member_of,
+    same,
+    to_boolean,
+    to_member,
+    to_number,
+    to_string,
+    whole_characters,
+)
+from imagination._tolerant import NO_VALUE, Bare, CutList
 from imagination.model import key_of
 
-Schema = Mapping[str, Any]
 VALUE_KEYS = ("value", "answer", "result", "response")
 MAX_NESTING = 8  # of value objects inside value objects
 
@@ -183,7 +193,7 @@ def _convert(value: Any, schema: Schema, depth: int) -> Any:
     if isinstance(value, list) and kind != "any":
         if len(value) == 1 and not isinstance(value[0], (list, dict)):
             return coerce(value[0], schema, depth + 1)
-        if kind != "string" or _enum(schema) is not None or not all(isinstance(item, str) for item in value):
+        if kind != "string" or allowed_values(schema) is not None or not all(isinstance(item, str) for item in value):
             return NO_VALUE
         value = ", ".join(value)
     convert: Optional[Callable[[Any, Schema], Any]] = _SCALARS.get(kind)
@@ -196,200 +206,6 @@ def _inner_value(value: Dict[str, Any], schema: Schema, depth: int) -> Any:
     usable = [part for part in inner if part is not NO_VALUE]
     agree = all(part == usable[0] and type(part) is type(usable[0]) for part in usable)
     return usable[0] if usable and agree else NO_VALUE
-
-
-def _enum(schema: Schema) -> Optional[List[Any]]:
-    if "const" in schema:
-        return [schema["const"]]
-    return list(schema["enum"]) if schema.get("enum") is not None else None
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Compare by value: 95 equals 95.0, a boolean never equals a number."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
-
-
-def _member(value: Any, schema: Schema) -> Any:
-    allowed = _enum(schema)
-    if allowed is None:
-        return value
-    return next((member for member in allowed if _same(member, value)), NO_VALUE)
-
-
-# --- boolean ----------------------------------------------------------------------------------------------------------
-
-_TRUE = frozenset(["yes", "y", "true", "pass", "passed", "✓", "✔", "✅"])
-_FALSE = frozenset(["no", "n", "false", "fail", "failed", "✗", "✘", "❌"])
-_VERDICT = re.compile(r"(?:yes|no|true|false|pass(?:ed)?|fail(?:ed)?|y|n)(?!\w)|[✓✔✅✗✘❌]", re.IGNORECASE)
-_REASON = re.compile(
-    r"\s*[,.;:!(–—\-，。；：！（]|\s*[\r\n]|\s+(?:because|since|as|it|the|this|there|they|he|she)\b", re.IGNORECASE
-)
-_MARKS = " \t\r\n\u00a0\"'`“”‘’*_"
-_NOT_APPLICABLE = re.compile(r"n\s*[./]\s*a\.?", re.IGNORECASE)
-
-
-def _to_boolean(value: Any, schema: Schema) -> Any:
-    if isinstance(value, str):
-        value = _verdict(value)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = bool(value) if value in (0, 1) else NO_VALUE
-    return _member(value, schema) if isinstance(value, bool) else NO_VALUE
-
-
-def _verdict(text: str) -> Any:
-    """Read the verdict that a text begins with. What follows must not make it part of a phrase ("No visible tie")."""
-    text = text.replace("\ufe0f", "").strip(_MARKS)
-    digit = text.rstrip(".!")
-    if digit in ("0", "1"):
-        return digit == "1"
-    word = _VERDICT.match(text)
-    if not word or _NOT_APPLICABLE.fullmatch(text):
-        return NO_VALUE
-    verdict = word.group().casefold() in _TRUE
-    rest = text[word.end() :].lstrip("*_\"'`”’")
-    if not rest.strip(_MARKS + ".!"):
-        return verdict
-    if word.group() in "✓✔✅✗✘❌" and _verdict(rest) is verdict:
-        return verdict  # a sign and the same verdict as a word
-    return verdict if _REASON.match(rest) and not _takes_back(rest, verdict) else NO_VALUE
-
-
-def _takes_back(rest: str, verdict: bool) -> bool:
-    """Say whether nothing but the opposite verdict follows: "Yes, no", "Yes - and no"."""
-    other = re.sub(r"^[\W_]+(?:(?:and|or|but|also)\b[\W_]*)*", "", rest.casefold()).strip(_MARKS + ".,;:!?()–—-")
-    return other in (_FALSE if verdict else _TRUE)
-
-
-# --- numbers ----------------------------------------------------------------------------------------------------------
-
-_FIGURE = re.compile(r"(?:(?<![\w.)%])[+\-−])?(?:\d(?:[\d.,]*\d)?|(?<!\d)\.\d+)(?:[eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
-_PERCENT = re.compile(r"\s*(?:[%％]|percent\b|per cent\b)", re.IGNORECASE)
-_OUT_OF = re.compile(r"\s*(?:/|out\s+of)\s*", re.IGNORECASE)
-_SCALED = re.compile(r"[kKM]\b")  # 2k is not 2
-
-
-def _to_number(value: Any, schema: Schema) -> Any:
-    if isinstance(value, str):
-        value = _number_in(value, schema.get("maximum", schema.get("exclusiveMaximum")))
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return NO_VALUE
-    if isinstance(value, float) and not math.isfinite(value):
-        return NO_VALUE
-    if schema["type"] == "integer" and isinstance(value, float):
-        if not value.is_integer():
-            return NO_VALUE
-        value = int(value)
-    return _member(value, schema) if _within(value, schema) else NO_VALUE
-
-
-def _within(value: float, schema: Schema) -> bool:
-    return (
-        value >= schema.get("minimum", value)
-        and value <= schema.get("maximum", value)
-        and ("exclusiveMinimum" not in schema or value > schema["exclusiveMinimum"])
-        and ("exclusiveMaximum" not in schema or value < schema["exclusiveMaximum"])
-    )
-
-
-def _number_in(text: str, maximum: Optional[float]) -> Any:
-    """Read the one number in a text; percent and fractions by the field's maximum, and without one they mean nothing."""
-    figures = []
-    for figure in _FIGURE.finditer(text):
-        figures.append(figure)
-        if len(figures) > 2:
-            return NO_VALUE
-    numbers = [_figure(text, figure) for figure in figures]
-    if not numbers or NO_VALUE in numbers or any(c.isnumeric() and not c.isdecimal() for c in text):
-        return NO_VALUE  # the last: ½, ², 三
-    if len(numbers) == 2:
-        between = text[figures[0].end() : figures[1].start()]
-        return _fraction(numbers[0], numbers[1], maximum) if _OUT_OF.fullmatch(between) else NO_VALUE
-    if not _PERCENT.match(text, figures[0].end()):
-        return numbers[0]
-    if maximum is None:
-        return NO_VALUE
-    return numbers[0] / 100 if maximum <= 1 else numbers[0]
-
-
-def _fraction(part: float, whole: float, maximum: Optional[float]) -> Any:
-    if maximum is None or whole <= 0:
-        return NO_VALUE
-    if maximum <= 1:
-        return part / whole
-    return part if whole == maximum else NO_VALUE
-
-
-def _figure(text: str, match: re.Match[str]) -> Any:
-    before, figure = text[: match.start()][-1:], match.group().replace("−", "-")
-    if before.isalpha() or before == "_" or _SCALED.match(text, match.end()) or len(figure) > MAX_DIGITS:
-        return NO_VALUE
-    sign, digits = (figure[0], figure[1:]) if figure[0] in "+-" else ("", figure)
-    if _THOUSANDS.fullmatch(digits):
-        digits = digits.replace(",", "")
-    elif re.fullmatch(r"\d+,\d+", digits):
-        digits = digits.replace(",", ".")
-    if re.fullmatch(r"\d+", digits):
-        return int(sign + digits)
-    if not re.fullmatch(r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?", digits):
-        return NO_VALUE
-    number = float(sign + digits)
-    return number if math.isfinite(number) else NO_VALUE
-
-
-# --- strings ----------------------------------------------------------------------------------------------------------
-
-
-def _to_string(value: Any, schema: Schema) -> Any:
-    allowed = _enum(schema)
-    if allowed is not None:
-        return _to_member(value if isinstance(value, str) else json.dumps(value), allowed)
-    if isinstance(value, Bare) and value.casefold() not in ("yes", "no"):
-        return NO_VALUE  # without quotes nobody knows where the text ends
-    if not isinstance(value, str):
-        value = json.dumps(value)
-    text = _whole_characters(str(value))
-    fits = schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", len(text))
-    return text if fits and re.search(schema.get("pattern", ""), text) else NO_VALUE
-
-
-def _whole_characters(text: str) -> str:
-    """Replace half a surrogate pair, which no file could hold."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
-
-
-_FOLDED_AWAY = re.compile(r"[\s_\-\u200b\"'`“”„‘’«»*]+")
-_FOLLOWER = re.compile(r"[,.;:!(–—，。；：！（]|-(?=\s)|(?<=\s)-")  # a hyphen inside a word is no dash
-_PARTS = re.compile(r"[,;/|&()，；]|\.(?:\s|$)|\b(?:and|or)\b", re.IGNORECASE)
-_HEDGES = re.compile(r"^\s*(?:maybe|perhaps|possibly|probably|also|rather|[:–—-])\s*", re.IGNORECASE)
-
-
-def _folded(text: str) -> str:
-    return _FOLDED_AWAY.sub("", text.casefold()).rstrip(".,;:!。")
-
-
-def _to_member(text: str, allowed: Sequence[Any]) -> Any:
-    """Find the member that a text is, or begins with before an explanation; never one of several."""
-    if text in allowed:
-        return text
-    names = [member for member in allowed if isinstance(member, str)]
-    head = text[: 200 + 4 * max((len(name) for name in names), default=0)]
-    whole = [name for name in names if _folded(name) == _folded(text)] if head == text else []
-    if whole:
-        return whole[0] if len(whole) == 1 else NO_VALUE
-    for dash in reversed(list(_FOLLOWER.finditer(head))):  # the longest beginning first: business-casual, not business
-        found = [name for name in names if _folded(name) and _folded(name) == _folded(head[: dash.start()])]
-        if found:
-            return (
-                found[0] if len(found) == 1 and not _names_another(text[dash.start() :], found[0], names) else NO_VALUE
-            )
-    return NO_VALUE
-
-
-def _names_another(rest: str, member: str, names: Sequence[str]) -> bool:
-    others = {_folded(name) for name in names} - {_folded(member)}
-    parts = {_folded(_HEDGES.sub("", _HEDGES.sub("", part))) for part in _PARTS.split(rest)}
-    return bool(parts & (others | {"no", "false", "not"}))
 
 
 # --- arrays and objects -----------------------------------------------------------------------------------------------
@@ -409,7 +225,7 @@ def _to_array(value: Any, schema: Schema, depth: int) -> Any:
     if any(item is NO_VALUE for item in items):
         return NO_VALUE
     items = items[: schema.get("maxItems", len(items))]
-    repeated = schema.get("uniqueItems") and any(_same(a, b) for n, a in enumerate(items) for b in items[:n])
+    repeated = schema.get("uniqueItems") and any(same(a, b) for n, a in enumerate(items) for b in items[:n])
     return NO_VALUE if len(items) < schema.get("minItems", 0) or repeated else items
 
 
@@ -462,15 +278,15 @@ def _to_object(value: Any, schema: Schema, depth: int) -> Any:
 
 def _to_any(value: Any, schema: Schema) -> Any:
     """A schema without a type: the value as JSON has it, or the member of `enum` that it is."""
-    allowed = _enum(schema)
+    allowed = allowed_values(schema)
     if allowed is None:
         return _plain(value)
-    exact = _member(value, schema)
+    exact = member_of(value, schema)
     if exact is not NO_VALUE or not isinstance(value, (str, int, float)) or isinstance(value, bool):
         return exact
     if isinstance(value, str) and all(isinstance(m, (int, float)) and not isinstance(m, bool) for m in allowed):
-        return _to_number(value, {**schema, "type": "number"})
-    return _to_member(value if isinstance(value, str) else json.dumps(value), allowed)
+        return to_number(value, {**schema, "type": "number"})
+    return to_member(value if isinstance(value, str) else json.dumps(value), allowed)
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
@@ -478,7 +294,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if value is NO_VALUE or isinstance(value, CutList) or depth > 20:
         return NO_VALUE
     if isinstance(value, str):
-        return _whole_characters(str(value))
+        return whole_characters(str(value))
     if isinstance(value, (list, dict)):
         parts = [_plain(part, depth + 1) for part in (value.values() if isinstance(value, dict) else value)]
         if any(part is NO_VALUE for part in parts):
@@ -488,9 +304,9 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 _SCALARS: Dict[str, Callable[[Any, Schema], Any]] = {
-    "boolean": _to_boolean,
-    "integer": _to_number,
-    "number": _to_number,
-    "string": _to_string,
+    "boolean": to_boolean,
+    "integer": to_number,
+    "number": to_number,
+    "string": to_string,
     "any": _to_any,
 }

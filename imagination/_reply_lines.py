@@ -10,8 +10,10 @@ import html
 import re
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from imagination._coerce import VALUE_KEYS, Schema, allows_null, coerce, folded_key
-from imagination._jsonish import NO_VALUE, Candidate
+from imagination._coerce import VALUE_KEYS, allows_null, coerce, folded_key
+from imagination._jsonish import Candidate
+from imagination._scalars import Schema
+from imagination._tolerant import NO_VALUE
 
 Member = Tuple[str, Any]
 Names = Mapping[str, Optional[str]]  # folded spelling to property, as `names_of` gives it

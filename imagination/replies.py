@@ -1,9 +1,9 @@
 """A vision model's text to a valid answers object, or nothing (contracts/vlm-replies.md).
 
     text  -> clean       tokens, thinking, invented turns, wrappings of the whole text      _reply_text
-          -> candidates  every outermost {…} and […], strict JSON first, tolerant else      _jsonish
+          -> candidates  every outermost {…} and […], strict JSON first, else tolerant      _jsonish, _tolerant
           -> resolve     the object itself, one inside it, a list of pairs, all merged      here
-          -> fit         keys to properties, values to their types; all or nothing          _coerce
+          -> fit         keys to properties, values to their types; all or nothing          _coerce, _scalars
           -> lines       `field: value`, tables and tags, only when no object served        _reply_lines
 
 Later objects go before earlier ones: models correct themselves at the end and quote templates at the start. Nothing is
@@ -16,10 +16,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from imagination._coerce import VALUE_KEYS, Fit, Schema, fit, names_of
-from imagination._jsonish import NO_VALUE, Candidate, Reader, Strict, candidates
+from imagination._coerce import VALUE_KEYS, Fit, fit, names_of
+from imagination._jsonish import Candidate, Strict, candidates
 from imagination._reply_lines import members, whole_value, without_objects
 from imagination._reply_text import clean
+from imagination._scalars import Schema
+from imagination._tolerant import NO_VALUE, Reader
 from imagination.model import key_of
 
 MAX_ALONE = 500  # objects tried alone, from the last; a real reply has a handful
@@ -55,10 +57,10 @@ def read_reply(text: str, schema: Mapping[str, Any]) -> Reading:
     found = candidates(cleaned, names)
     result = None
     if schema.get("required"):
-        result = _search(cleaned, found, schema, names, _first)
+        result = _first(_ways(cleaned, found, schema, names))
     elif properties:
         complete = {**schema, "required": list(properties)}
-        result = _search(cleaned, found, complete, names, _first) or _search(cleaned, found, schema, names, _fullest)
+        result = _first(_ways(cleaned, found, complete, names)) or _fullest(_ways(cleaned, found, schema, names))
     if result is None:
         return Reading(None, repairs)
     return replace(result, repairs=tuple(dict.fromkeys(repairs + result.repairs)))
@@ -67,16 +69,6 @@ def read_reply(text: str, schema: Mapping[str, Any]) -> Reading:
 # --- the ways an answer may be found, best first ----------------------------------------------------------------------
 
 Ways = Iterator[Callable[[], Optional[Reading]]]
-
-
-def _search(
-    text: str,
-    found: Sequence[Candidate],
-    schema: Schema,
-    names: FrozenSet[str],
-    choose: Callable[[Ways], Optional[Reading]],
-) -> Optional[Reading]:
-    return choose(_ways(text, found, schema, names))
 
 
 def _ways(text: str, found: Sequence[Candidate], schema: Schema, names: FrozenSet[str]) -> Ways:
