@@ -164,9 +164,9 @@ def _degree(words: List[str], scene: Scene) -> Optional[Tuple[float, str, bool]]
     label = QUALITIES[name].label if name in QUALITIES else f"share of {name[5:]}"
     part = value / QUALITIES[name].full if name in QUALITIES else value
     part = part / 2 + 0.5 if name == "warmth" else part
-    low_end = next((c for c in claims if c.look.get(name, 0) < 0), None)  # "how dark" counts from the other end
     part = max(0.0, min(1.0, part))
-    return (1 - part if low_end else part), f"{label}{where} {shown(name, value)}", True
+    first = next((c.look[name] for c in claims if name in c.look), 1.0)  # "how dark" counts from the other end
+    return (1 - part if first < 0 else part), f"{label}{where} {shown(name, value)}", True
 
 
 def _quality_asked(words: List[str]) -> Optional[str]:

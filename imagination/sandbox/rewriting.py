@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .vocabulary import find, words_of
 
-FIRST_WEIGHT, WEIGHT_STEP, MOST_WEIGHT = 1.1, 0.1, 1.5
+FIRST_WEIGHT, WEIGHT_STEP, MOST_WEIGHT = 1.2, 0.2, 1.6
 MOST_ADDED = 4  # terms an improvement adds to a prompt
 MOST_STEPS = 30
 _HEADING = re.compile(r"^[ \t#*]*([A-Z][A-Z' ]{4,})(?:\([^)\n]*\))?[ \t*]*:[ \t]*", re.M)
@@ -35,21 +35,24 @@ def improve(instruction: str) -> Tuple[str, str]:
     """The positive and the negative prompt anew, from the sections of an improvement request."""
     parts = sections(instruction)
     positive, negative = _section(parts, "POSITIVE"), _section(parts, "NEGATIVE")
-    for line in _section(parts, "FAILED").splitlines():
-        if line.strip():
-            positive, negative = _for_failed(line, positive, negative)
+    for line in _failed(parts):
+        positive, negative = _for_failed(line, positive, negative)
     return positive, negative
 
 
 def suggest(instruction: str) -> Dict[str, Any]:
     """Steps, sampler_name and scheduler, None to keep them: noise and blur are the one thing that steps can help."""
     parts = sections(instruction)
-    failed = _section(parts, "FAILED")
     steps = _number("steps", instruction)
-    stays_failed = any(_STAYS.search(line) for line in failed.splitlines())
+    stays_failed = any(_STAYS.search(line) for line in _failed(parts))
     more: Optional[int] = min(MOST_STEPS, steps + 4) if stays_failed and steps and steps < MOST_STEPS else None
     reason = "more steps leave less blur and noise" if more else "nothing measured speaks for other settings"
     return {"reason": reason, "steps": more, "sampler_name": None, "scheduler": None}
+
+
+def _failed(parts: Dict[str, str]) -> List[str]:
+    """The failed criteria: the list's lines, not the prose that may follow it."""
+    return [line for line in _section(parts, "FAILED").splitlines() if re.match(r"\s*([-*•]|\d+[.)])\s", line)]
 
 
 def _section(parts: Dict[str, str], word: str) -> str:

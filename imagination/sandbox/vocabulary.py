@@ -27,7 +27,7 @@ COLOURS: Mapping[str, Tuple[int, int, int]] = {
 # phrases separated by "|", and what they mean
 _TABLE: Tuple[Tuple[str, Dict[str, float]], ...] = (
     # light and time of day
-    ("sunset|sunrise|setting sun|evening glow", {"warmth": 0.8, "light": -0.25, "saturation": 0.3, "glow": 1.0}),
+    ("sunset|sunrise|setting sun|evening glow", {"warmth": 0.8, "light": -0.25, "saturation": 0.4, "glow": 1.0}),
     (
         "golden hour|golden light|evening light|evening sun",
         {"warmth": 0.8, "light": -0.15, "saturation": 0.2, "glow": 0.7},
