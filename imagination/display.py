@@ -13,6 +13,7 @@ from typing import Callable, List, Optional, Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -206,8 +207,9 @@ class LiveDisplay(Observer):
             self._print(line)
 
     def decided(self, moves: Sequence[Move]) -> None:
-        for move in moves:
-            self._print(Text(f"    → {clean(move.what)}: {clean(move.why)}", "dim"))
+        for why in dict.fromkeys(move.why for move in moves):
+            what = ", ".join(move.what for move in moves if move.why == why)
+            self._console.print(Padding(Text(f"→ {clean(what)}: {clean(why)}", "dim"), (0, 0, 0, 4)))
 
     def warned(self, text: str) -> None:
         self._print(Text(f"warning: {clean(text)}", "magenta"))
@@ -229,37 +231,38 @@ def finished_line(metadata: Metadata, evaluation: Optional[Evaluation]) -> Text:
     return Text(told, style)
 
 
-def closing(console: Console, outcome: Outcome, setup: Setup, output: Path, page: Optional[Path]) -> None:
-    """The table of iterations, and where the output is."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    for head in ("#", "score", "like", "denoise", "cfg", "steps"):
+def closing(console: Console, outcome: Outcome, output: Path) -> None:
+    """How the run ended and where the output is; on a terminal after a table of the iterations."""
+    if console.is_terminal:
+        console.print(_table(outcome))
+    best, total = outcome.checkpoint, _criteria(outcome)
+    if outcome.passed:
+        console.print(Text(f"passed: all {total} criteria met in iteration {best.best_iteration}", "bold green"))
+    else:
+        told = "no picture was made"
+        if best.best_iteration is not None:
+            told = f"best is iteration {best.best_iteration} with {number(best.best_score)}%"
+        console.print(Text(f"not passed in {best.last_iteration} iterations; {told}", "bold yellow"))
+    usage = best.totals.usage
+    cost = f", {usage.cost:.4f} USD" if usage.cost is not None else ""
+    console.print(Text(f"took {duration(best.totals.seconds)}, {usage.requests} vision requests{cost}", "dim"))
+    if best.best_iteration is not None:
+        console.print(Text(f"output: {output}"), soft_wrap=True)
+
+
+def _table(outcome: Outcome) -> Table:
+    """The iterations, the best in bold; at any width the failed criteria are what gives way."""
+    table = Table(box=None, padding=(0, 1), header_style="bold", expand=True)
+    for head in ("#", "score", "like", "denoise", "cfg", "steps", "seed"):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("seed", justify="right", no_wrap=True, overflow="ellipsis", max_width=16)
-    table.add_column("failed", overflow="ellipsis", no_wrap=True, min_width=10)
+    table.add_column("failed", overflow="ellipsis", no_wrap=True, ratio=1)
     for metadata in outcome.history:
         table.add_row(*_row(metadata), style="bold" if metadata.iteration == outcome.checkpoint.best_iteration else "")
-    console.print(table)
-    total = len(setup.rules.acceptance_criteria)
-    if outcome.passed:
-        console.print(
-            Text(f"passed: all {total} criteria met in iteration {outcome.checkpoint.best_iteration}", "bold green")
-        )
-    else:
-        best = outcome.checkpoint
-        told = (
-            f"best is iteration {best.best_iteration} with {number(best.best_score)}%"
-            if best.best_iteration
-            else "no picture was made"
-        )
-        console.print(Text(f"not passed in {best.last_iteration} iterations; {told}", "bold yellow"))
-    usage = outcome.checkpoint.totals.usage
-    cost = f", {usage.cost:.4f} USD" if usage.cost is not None else ""
-    spent = f"{duration(outcome.checkpoint.totals.seconds)}, {usage.requests} vision requests{cost}"
-    console.print(Text(f"took {spent}", "dim"))
-    if outcome.checkpoint.best_iteration is not None:
-        console.print(Text(f"output: {output}"), soft_wrap=True)
-    if page is not None:
-        console.print(Text(f"look at it: {page}"), soft_wrap=True)
+    return table
+
+
+def _criteria(outcome: Outcome) -> int:
+    return max((len(m.evaluation.get("criteria_results") or {}) for m in outcome.history), default=0)
 
 
 def _row(metadata: Metadata) -> List[str]:

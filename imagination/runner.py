@@ -203,7 +203,7 @@ def _run(order: Order, project: Project, store: Store, console: Console) -> int:
         judge = Judge(eyes, setup.templates, setup.rules)
         tools = Tools(generator, eyes, judge, display, ready.choices, lambda: secrets.randbelow(SEED_LIMIT))
         outcome = Loop(setup, store, opening, tools).run()
-    closing(console, outcome, setup, store.project / "output" / "output.png", None)
+    closing(console, outcome, store.project / "output" / "output.png")
     return 0 if outcome.passed else 1
 
 

@@ -96,11 +96,11 @@ def accept_suggestion(
 
 def _moves(old: Sampling, new: Sampling, wanted: Sampling, similarity: float) -> List[Move]:
     if similarity > TOO_SIMILAR:
-        why = f"the picture is too like the original (similarity {similarity:.2f}, above {TOO_SIMILAR})"
+        why = f"the picture is too like the original (similarity {similarity:.3f}, above {TOO_SIMILAR})"
     elif similarity < TOO_DIFFERENT:
-        why = f"the picture is too unlike the original (similarity {similarity:.2f}, below {TOO_DIFFERENT:.2f})"
+        why = f"the picture is too unlike the original (similarity {similarity:.3f}, below {TOO_DIFFERENT:.2f})"
     else:
-        why = f"similarity {similarity:.2f} is within {TOO_DIFFERENT:.2f} to {TOO_SIMILAR}: only the prompts are worked on"
+        why = f"similarity {similarity:.3f} is within {TOO_DIFFERENT:.2f} to {TOO_SIMILAR}: only the prompts are worked on"
     moves = [
         Move(what=f"{name} {getattr(old, name):g} → {getattr(new, name):g}", why=why)
         for name in ("denoise", "cfg")

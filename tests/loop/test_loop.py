@@ -96,7 +96,7 @@ def test_locked_parameters_stay(bench: Bench) -> None:
 def test_each_decision_says_what_and_why(bench: Bench) -> None:
     outcome = bench.run(ScriptedGenerator(), ScriptedVision([NONE, ALL], 0.95))
     told = [(move.what, move.why) for move in outcome.history[0].decision]
-    assert told[0] == ("denoise 0.5 → 0.55", "the picture is too like the original (similarity 0.95, above 0.85)")
+    assert told[0] == ("denoise 0.5 → 0.55", "the picture is too like the original (similarity 0.950, above 0.85)")
     assert told[-1][0] == "positive and negative prompt rewritten"
     assert outcome.history[1].decision == []
 
