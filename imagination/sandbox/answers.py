@@ -63,15 +63,12 @@ def fallback(schema: Mapping[str, Any]) -> Any:
         return next((m for m in members if m is None or str(m).lower() in _UNSURE), members[0])
     if "null" in types:
         return None
-    least = schema.get("minimum", schema.get("exclusiveMinimum", min(0, schema.get("maximum", 0))))
-    items = schema.get("items") or {}
-    return {
-        "boolean": False,
-        "integer": int(least),
-        "number": float(least),
-        "array": [fallback(items)] * int(schema.get("minItems", 0)),
-        "object": {name: fallback(part) for name, part in (schema.get("properties") or {}).items()},
-    }.get(types[0], CANNOT_TELL)
+    if types[0] == "array":
+        return [fallback(schema.get("items") or {}) for _ in range(int(schema.get("minItems", 0)))]
+    if types[0] == "object":
+        return {name: fallback(part) for name, part in (schema.get("properties") or {}).items()}
+    least = schema.get("minimum", min(0, schema.get("maximum", 0)))
+    return {"boolean": False, "integer": int(least), "number": float(least)}.get(types[0], CANNOT_TELL)
 
 
 def fitting(value: Any, schema: Mapping[str, Any]) -> bool:

@@ -157,7 +157,8 @@ def _claim(claim: Found, words: List[str], scene: Scene) -> Finding:
         return UNKNOWN
     box, where = region(words)
     tests = [_test(name, amount, claim.phrase, scene, box, where, how) for name, amount in asked.items()]
-    return Finding(all(f.truth for f in tests) != claim.negated, ", ".join(f.reason for f in tests))
+    telling = [f for f in tests if not f.truth] or tests  # what speaks against it, if anything does
+    return Finding(all(f.truth for f in tests) != claim.negated, ", ".join(f.reason for f in telling))
 
 
 def _compared(claim: Found, words: List[str]) -> str:

@@ -8,6 +8,7 @@ tool and for tests: nothing here understands a picture.
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Callable, Dict, List, Optional, Tuple
 
@@ -74,7 +75,7 @@ def render(source: Image.Image, look: Look, luck: str, steps: int, cfg: float, d
 def effect(denoise: float, cfg: float) -> float:
     """How much of what the prompts ask for comes about: 0 at denoise 0, about 1 at 0.65 with the usual cfg."""
     adherence = min(1.4, 0.55 + 0.45 * cfg / USUAL_CFG)
-    return min(1.35, 1.9 * denoise**1.5 * adherence)
+    return min(1.35, 1.9 * denoise * math.sqrt(denoise) * adherence)
 
 
 def unrest(denoise: float, steps: int, look: Look) -> float:
