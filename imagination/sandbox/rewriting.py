@@ -90,7 +90,7 @@ def _opposites(term: str) -> List[str]:
 
 def _strengthen(prompt: str, term: str) -> str:
     """Raise the weight of `term` by a step, or add it."""
-    weighted = re.compile(r"\(\s*" + re.escape(term) + r"\s*:\s*([\d.]+)\s*\)", re.I)
+    weighted = re.compile(r"\(\s*" + re.escape(term) + r"\s*:\s*(\d+(?:\.\d+)?)\s*\)", re.I)
     there = weighted.search(prompt)
     if there:
         weight = min(MOST_WEIGHT, float(there[1]) + WEIGHT_STEP)

@@ -1,8 +1,9 @@
 """The built-in judge: measures the pictures it is sent and answers what can be measured, else says that it cannot tell.
 
 For trying the tool and for tests: there is no vision model here. Answers come from the words of the questions (each
-property's `description` in the schema) and from `measure`; names of fields play no part, but for the names that the tool
-itself gives to parts of a comparison, an improvement and a suggestion. Of two pictures the first is the original.
+property's `description` in the schema) and from `measure`. A name is read only where there is no description: as the
+question, or as one of the parts that the tool itself asks for without words (comparison, improvement, suggestion). Of two
+pictures the first is the original.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .portrait import describe, differences
 
 _REASON = re.compile(r"reason|why|explanation|rationale|because", re.I)
 _PROMPTS, _SETTINGS = frozenset(["positive", "negative"]), frozenset(["steps", "sampler_name", "scheduler"])
+DEEPEST = 24  # levels of a schema that are read
 NO_PICTURE = "I only measure pictures, and none came with the question."
 
 
@@ -28,7 +30,7 @@ def reply(instruction: str, images: Sequence[Image.Image], schema: Optional[Mapp
     scene = Scene(images[-1], images[0] if len(images) > 1 else None) if images else None
     if schema is None:
         return _prose(instruction, scene)
-    return json.dumps(_value(schema, instruction, instruction, scene), ensure_ascii=False)
+    return json.dumps(_value(_inlined(schema, schema), instruction, instruction, scene), ensure_ascii=False)
 
 
 def _prose(instruction: str, scene: Optional[Scene]) -> str:
@@ -40,6 +42,26 @@ def _prose(instruction: str, scene: Optional[Scene]) -> str:
         if found.truth is not None:
             return f"{'Yes' if found.truth else 'No'}: {found.reason}."
     return describe(scene)
+
+
+def _inlined(part: Any, root: Mapping[str, Any], depth: int = 0) -> Any:
+    """`part` with each `$ref` into `root` replaced by what it names, as pydantic's nested models need it.
+
+    A schema that contains itself ends in "anything" at the depth limit.
+    """
+    if depth > DEEPEST:
+        return {}
+    if isinstance(part, list):
+        return [_inlined(item, root, depth + 1) for item in part]
+    if not isinstance(part, Mapping):
+        return part
+    place = part.get("$ref")
+    if isinstance(place, str) and place.startswith("#/"):
+        target: Any = root
+        for key in place[2:].split("/"):
+            target = target.get(key, {}) if isinstance(target, Mapping) else {}
+        return _inlined({**target, **{k: v for k, v in part.items() if k != "$ref"}}, root, depth + 1)
+    return {key: _inlined(value, root, depth + 1) for key, value in part.items() if key != "$defs"}
 
 
 # --- by schema --------------------------------------------------------------------------------------------------------

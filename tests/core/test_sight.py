@@ -275,6 +275,18 @@ def test_any_root_is_answered_in_kind(schema, kind):
     assert isinstance(json.loads(reply("Is the picture dark?", [PICTURES["dark"]], schema)), kind)
 
 
+def test_a_schema_with_references_is_followed():
+    mark = {"type": "object", "properties": {"dark": {"type": "boolean", "description": "Is the picture dark?"}}}
+    schema = {"type": "object", "properties": {"mark": {"$ref": "#/$defs/Mark"}}, "$defs": {"Mark": mark}}
+    assert json.loads(reply("Answer.", [PICTURES["dark"]], schema)) == {"mark": {"dark": True}}
+
+
+def test_a_schema_that_contains_itself_comes_to_an_end():
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
+    schema = {"$ref": "#/$defs/Node", "$defs": {"Node": node}}
+    assert "next" in json.loads(reply("Answer.", [PICTURES["dark"]], schema))
+
+
 # --- text alone -------------------------------------------------------------------------------------------------------------
 
 IMPROVEMENT = {"type": "object", "properties": {"positive": {"type": "string"}, "negative": {"type": "string"}}}
