@@ -42,6 +42,8 @@ def open_run(store: Store, setup: Setup, *, reset: bool, resume_from: Optional[i
         return _from(store, setup, _known(store, checkpoint), resume_from, now)
     if checkpoint is not None and continues(checkpoint, setup.rules.project.max_iterations):
         _check_unchanged(checkpoint, setup)
+        if not store.generation_file.is_file():
+            store.write_generation(setup.generation)
         run = store.run(checkpoint.run_id)
         checkpoint = checkpoint.model_copy(update={"status": "running", "updated_at": now})
         return Opening(

@@ -59,8 +59,7 @@ def run_command(order: Order) -> int:
             _tell(err)
             return err.exit_code
         except KeyboardInterrupt as err:
-            name = order.project or "NAME"
-            sys.stderr.write(f"\nstopped; go on with: iterative-imagination --project {name}\n")
+            sys.stderr.write("\nstopped; the same command goes on where it was\n")
             return 143 if isinstance(err, Terminated) else 130
 
 
@@ -94,14 +93,15 @@ def _carry_out(order: Order, console: Console) -> int:
     workspace = Workspace.find(order.workspace, os.environ, Path.cwd())
     project = find_project(workspace, order)
     picture = _picture(order)
+    new = _new_files(project, order, picture) if project.root.is_dir() else _NewFiles(None, None, None)
     if order.dry_run:
-        return _rehearse(order, project, picture, console)
+        return _rehearse(order, project, picture)
     if not project.root.is_dir():
         read_setup(project, picture=picture)  # nothing is made of files that would not run
         project = _create(workspace, project, order, picture)
     store = Store(project.root)
     with store.lock(), _logging(store, order.verbose, console):
-        _replace_files(store, project, order, picture)
+        _replace_files(store, project, new)
         return _run(order, Project(project.name, project.root, workspace), store, console)
 
 
@@ -140,27 +140,41 @@ def _create(workspace: Workspace, project: Project, order: Order, picture: Optio
     return made
 
 
-def _replace_files(store: Store, project: Project, order: Order, picture: Optional[Path]) -> None:
-    """Give an existing project the files named in the order; different ones only with --reset, which keeps the old."""
+@dataclass(frozen=True)
+class _NewFiles:
+    """Files of an order that an existing project does not have; `own_picture`: the one that makes way."""
+
+    rules: Optional[Path]
+    picture: Optional[Path]
+    own_picture: Optional[Path]
+
+
+def _new_files(project: Project, order: Order, picture: Optional[Path]) -> _NewFiles:
+    """Compare an order with an existing project. Different files are refused unless --reset, naming two ways on."""
     own_rules = project.root / "config" / "rules.yaml"
     named = project.rules_file
-    new_rules = named if named and own_rules.is_file() and not _same_rules(named, own_rules) else None
-    has_input = project.has_input()
-    own = project.input() if has_input else None
-    new_picture = picture if picture and (own is None or own.read_bytes() != picture.read_bytes()) else None
-    different = [text for text, new in (("rules", new_rules), ("picture", new_picture if has_input else None)) if new]
+    rules = named if named and not (own_rules.is_file() and _same_rules(named, own_rules)) else None
+    own = project.input() if project.has_input() else None
+    new_picture = picture if picture and not (own and own.read_bytes() == picture.read_bytes()) else None
+    different = ["rules"] if rules and own_rules.is_file() else []
+    different += ["picture"] if new_picture and own else []
     if different and not order.reset:
         raise ConfigError(
             f"project {project.name} has other {' and '.join(different)} already",
             "use another project.name, or --reset to replace them (the old ones are kept)",
         )
+    return _NewFiles(rules, new_picture, own if new_picture else None)
+
+
+def _replace_files(store: Store, project: Project, new: _NewFiles) -> None:
+    """Give an existing project the files named in the order; what stood there is kept."""
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    if new_rules:
-        store.replace_file(own_rules, new_rules.read_bytes(), stamp)
-    if new_picture:
-        if own:
-            store.put_aside(own, stamp)
-        project.put_input(new_picture)
+    if new.rules:
+        store.replace_file(project.root / "config" / "rules.yaml", new.rules.read_bytes(), stamp)
+    if new.own_picture:
+        store.put_aside(new.own_picture, stamp)
+    if new.picture:
+        project.put_input(new.picture)
 
 
 def _same_rules(first: Path, second: Path) -> bool:
@@ -207,7 +221,7 @@ def _run(order: Order, project: Project, store: Store, console: Console) -> int:
     return 0 if outcome.passed else 1
 
 
-def _rehearse(order: Order, project: Project, picture: Optional[Path], console: Console) -> int:
+def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
     """--dry-run: everything a run would read and ask, and nothing written."""
     setup = _read(order, project, picture)
     with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):

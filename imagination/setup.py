@@ -62,7 +62,14 @@ def read_setup(project: Project, generation_path: Optional[Path] = None, picture
     told.raise_if_any(project)
     assert rules and generation and vision and templates and workflow and source  # else told has raised
     png, size, digest = source
-    warnings = [*rules.warnings, *generation.warnings, *vision.warnings, *templates[1], *_remarks(project, rules)]
+    warnings = [
+        *rules.warnings,
+        *generation.warnings,
+        *vision.warnings,
+        *templates[1],
+        *_remarks(project, rules),
+        *_idle(vision),
+    ]
     return Setup(
         project=project,
         rules=rules.record,
@@ -142,6 +149,21 @@ def _remarks(project: Project, rules: Loaded[Rules]) -> List[str]:
             f"{project.root / 'prompts.yaml'} is not read; move it to {project.root / 'config' / 'prompts.yaml'}"
         )
     return remarks
+
+
+# settings of AIVis.yaml that only one provider knows
+_ONLY = {"api": "ollama", "options": "ollama", "keep_alive": "ollama", "data_collection": "openrouter"}
+
+
+def _idle(vision: Loaded[VisionSettings]) -> List[str]:
+    """Settings that were written down but that neither provider reads: better told than silently without effect."""
+    used = {vision.record.provider, vision.record.fallback_provider}
+    used |= {"ollama"} if "builtin" in used else set()
+    return [
+        f"{vision.document.place((key,))} is {provider}'s alone and has no effect here"
+        for key, provider in _ONLY.items()
+        if key in vision.record.model_fields_set and provider not in used
+    ]
 
 
 class _Told:

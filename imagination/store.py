@@ -230,8 +230,9 @@ class Store:
         _move(path, self.working / "replaced" / stamp / path.name)
 
     def replace_file(self, path: Path, data: bytes, stamp: str) -> None:
-        """Write `data` to a user's file; what stood there is kept."""
-        write_bytes(self.working / "replaced" / stamp / path.name, path.read_bytes())
+        """Write `data` to a user's file; what stood there, if anything, is kept."""
+        if path.is_file():
+            write_bytes(self.working / "replaced" / stamp / path.name, path.read_bytes())
         write_bytes(path, data)
 
     def archive_loose(self, now: float) -> Optional[Run]:

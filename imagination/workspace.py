@@ -154,7 +154,7 @@ class Project:
         exact = self.root / "input" / "input.png"
         if exact.is_file():
             return exact
-        found = sorted(p for p in (self.root / "input").glob("input.*") if p.is_file() and not p.name.endswith(".tmp"))
+        found = self._input_files()
         if len(found) == 1:
             return found[0]
         if found:
@@ -168,7 +168,15 @@ class Project:
 
     def has_input(self) -> bool:
         """Say whether any input picture is there."""
-        return any((self.root / "input").glob("input.*"))
+        return bool(self._input_files())
+
+    def _input_files(self) -> List[Path]:
+        """input/input.* of a kind that Pillow reads; when none is, whatever is there, so that it can be told of."""
+        from PIL import Image
+
+        found = sorted(p for p in (self.root / "input").glob("input.*") if p.is_file() and p.suffix != ".tmp")
+        readable = Image.registered_extensions()
+        return [p for p in found if p.suffix.lower() in readable] or found
 
     def put_input(self, source: Path) -> Path:
         """Copy a picture in as input/input.SUFFIX, byte for byte."""
