@@ -246,7 +246,7 @@ def items_of(text: str) -> List[Any]:
 
 
 def _only_required(schema: Schema) -> Optional[str]:
-    required = schema.get("required") or ()
+    required = list(schema.get("required") or [])
     return required[0] if len(required) == 1 and required[0] in (schema.get("properties") or {}) else None
 
 
