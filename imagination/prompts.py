@@ -80,6 +80,19 @@ def _problems(key: str, text: str) -> List[str]:
     return unknown + [f"must use {{{name}}}; the names it may use are: {names}" for name in needed if name not in used]
 
 
+def templates_schema() -> Dict[str, Any]:
+    """The JSON Schema of prompts.yaml, for editors: each template with the names it may use."""
+    texts = {
+        key: {
+            "type": "string",
+            "description": f"Must use: {', '.join(needed) or 'nothing'}. May use: {', '.join(allowed) or 'nothing'}.",
+        }
+        for key, (needed, allowed) in TEMPLATES.items()
+    }
+    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "prompts.yaml", "type": "object"}
+    return {**head, "properties": texts, "additionalProperties": False}
+
+
 # --- what goes into the templates ---------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from imagination.config import Loaded, load_generation, load_rules, load_vision, schemas
 from imagination.errors import ConfigError
+from imagination.prompts import templates_schema
 from imagination.workspace import shipped
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
@@ -125,6 +126,6 @@ def test_the_shipped_schemas_are_those_of_the_records() -> None:
     pydantic = pytest.importorskip("pydantic")
     if tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 11):
         pytest.skip("older pydantic words the same schema differently")
-    for name, schema in schemas().items():
+    for name, schema in {**schemas(), "prompts.schema.json": templates_schema()}.items():
         text = (shipped("defaults") / "schema" / name).read_text(encoding="utf-8")
         assert json.loads(text) == schema, "run: python tests/tools/write_schemas.py"

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 from imagination.config import schemas
+from imagination.prompts import templates_schema
 
 FOLDER = Path(__file__).resolve().parents[2] / "defaults" / "schema"
 
 
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, schema in schemas().items():
+    for name, schema in {**schemas(), "prompts.schema.json": templates_schema()}.items():
         (FOLDER / name).write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
