@@ -89,13 +89,16 @@ def test_without_aiohttp_the_hint_says_what_to_install() -> None:
 def test_both_run_on_their_own_until_they_are_told_to_end(sent: signal.Signals, code: int) -> None:
     command = [sys.executable, "-m", "imagination.sandbox"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        printed = [child.stdout.readline() for _ in range(4)]
-        generator, judge = printed[1].split()[2], printed[2].split()[2]
-        assert "for trying the tool and for tests" in printed[0]
-        assert requests.get(f"{generator}/system_stats", timeout=5).status_code == 200
-        assert requests.get(judge, timeout=5).text == "Ollama is running"
-        child.send_signal(sent)
-        _, said = child.communicate(timeout=20)
+        try:
+            assert child.stdout is not None
+            printed = [child.stdout.readline() for _ in range(4)]
+            generator, judge = printed[1].split()[2], printed[2].split()[2]
+            assert "for trying the tool and for tests" in printed[0]
+            assert requests.get(f"{generator}/system_stats", timeout=5).status_code == 200
+            assert requests.get(judge, timeout=5).text == "Ollama is running"
+            child.send_signal(sent)
+            _, said = child.communicate(timeout=20)
+        finally:
+            child.kill()  # a failure must not leave the suite waiting
     assert child.returncode == code
     assert "Traceback" not in said
