@@ -39,6 +39,12 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def check_run_options(reset: bool, resume_from: Optional[int]) -> None:
+    """Refuse options that contradict each other."""
+    if reset and resume_from is not None:
+        raise click.UsageError("--reset starts a new run, --resume-from goes on in the last one: use one of them")
+
+
 @click.command(context_settings=CONTEXT)
 @click.option("--project", metavar="NAME", help="Run projects/NAME.")
 @click.option("--rules", metavar="PATH", help="Run the project that this rules.yaml names; it is made when it is new.")
@@ -71,8 +77,7 @@ def main(
     """
     if not project and not rules:
         raise click.UsageError("name a project (--project NAME) or a rules file (--rules PATH --input PICTURE)")
-    if reset and resume_from is not None:
-        raise click.UsageError("--reset starts a new run, --resume-from goes on in the last one: use one of them")
+    check_run_options(reset, resume_from)
     from .runner import Order, run_command
 
     order = Order(project, rules, picture, resume_from, reset, dry_run, verbose, workspace)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from dataclasses import replace
+from typing import Literal, Optional
 
 import click
 
 from . import __version__
-from .cli import CONTEXT, run_options
+from .cli import CONTEXT, check_run_options, run_options
 
 
 @click.group(context_settings=CONTEXT)
@@ -19,6 +20,14 @@ def main() -> None:
 @main.command()
 @click.option("--project", metavar="NAME", required=True, help="Run projects/NAME.")
 @run_options
+@click.option(
+    "--seed-from-ranking", metavar="RUN_ID|latest", help="Start from what people ranked best in an earlier run."
+)
+@click.option(
+    "--seed-ranking-mode",
+    type=click.Choice(["rank1", "top3", "top5"]),
+    help="rank1 (default): the best; top3, top5: the average of the best.",
+)
 def run(
     project: str,
     resume_from: Optional[int],
@@ -26,17 +35,25 @@ def run(
     dry_run: bool,
     verbose: bool,
     workspace: Optional[str],
+    seed_from_ranking: Optional[str],
+    seed_ranking_mode: Optional[Literal["rank1", "top3", "top5"]],
 ) -> None:
     """Run a project: the same as `iterative-imagination --project NAME`.
 
     \b
-    Example: iterativectl run --project demo --reset
+    Examples:
+      iterativectl run --project demo --reset
+      iterativectl run --project demo --seed-from-ranking latest --seed-ranking-mode top3
     """
-    if reset and resume_from is not None:
-        raise click.UsageError("--reset starts a new run, --resume-from goes on in the last one: use one of them")
+    check_run_options(reset, resume_from)
+    if seed_ranking_mode and not seed_from_ranking:
+        raise click.UsageError("--seed-ranking-mode goes with --seed-from-ranking RUN_ID or latest")
+    if seed_from_ranking and resume_from is not None:
+        raise click.UsageError("--seed-from-ranking starts a new run, --resume-from goes on in the last one")
     from .runner import Order, run_command
 
-    raise SystemExit(run_command(Order(project, None, None, resume_from, reset, dry_run, verbose, workspace)))
+    order = Order(project, None, None, resume_from, reset, dry_run, verbose, workspace)
+    raise SystemExit(run_command(replace(order, seed_from=seed_from_ranking, seed_mode=seed_ranking_mode or "rank1")))
 
 
 if __name__ == "__main__":

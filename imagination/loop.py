@@ -358,6 +358,7 @@ class Loop:
             workflow_file=str(workflow.path),
             image_size=list(images.size_of(png)) if png else None,
             timings=pending.timings,
+            seeded_from=self.checkpoint.seeded_from,
         )
 
     def _record(self, made: Metadata, found: Assessment, timings: Dict[str, float], rejudged: bool = False) -> None:

@@ -367,6 +367,28 @@ class Move(Frozen):
     why: str
 
 
+class Ranking(Frozen):
+    """`human/ranking.json` as the viewer writes it (spec, "Human ranking feedback"); it carries no `format`."""
+
+    ranking: List[str]
+    notes: Dict[str, str] = Field(default_factory=dict)
+    updated_at: float = 0.0
+
+
+RankingMode = Literal["rank1", "top3", "top5"]
+
+
+class Seeding(Frozen):
+    """From which human ranking a run's first settings came, and what was taken. `notes` go with every improvement."""
+
+    run_id: str
+    mode: RankingMode
+    iterations: List[int]
+    parameters: Dict[str, Any]
+    prompts: Prompts
+    notes: List[str] = Field(default_factory=list)
+
+
 class Metadata(Artefact):
     """`metadata/iteration_{N}_metadata.json`: the spec's keys, then ours."""
 
@@ -388,6 +410,7 @@ class Metadata(Artefact):
     timings: Dict[str, float] = Field(default_factory=dict)
     usage: Usage = Field(default_factory=Usage)
     decision: List[Move] = Field(default_factory=list)
+    seeded_from: Optional[Seeding] = None
 
 
 class Totals(Frozen):
@@ -431,6 +454,7 @@ class Checkpoint(Artefact):
     pending: Optional[Pending] = None
     generation_failures: int = 0  # in a row
     vision_failures: int = 0  # in a row
+    seeded_from: Optional[Seeding] = None
     totals: Totals = Field(default_factory=Totals)
 
 

@@ -7,12 +7,13 @@ an earlier run left in `output/` moves to that run's folder.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Dict, Iterable, Optional, Tuple
 
 import yaml
 
 from .errors import ConfigError
-from .model import Checkpoint, Evaluation, Metadata, Pending, Totals
+from .model import Checkpoint, Evaluation, Generation, Metadata, Parameters, Pending, Seeding, Totals
 from .scoring import better
 from .setup import Setup
 from .store import Run, Store
@@ -35,12 +36,38 @@ def continues(checkpoint: Optional[Checkpoint], max_iterations: int) -> bool:
     return checkpoint.status != "exhausted" or checkpoint.last_iteration < max_iterations
 
 
-def open_run(store: Store, setup: Setup, *, reset: bool, resume_from: Optional[int], now: float) -> Opening:
-    """Choose and prepare the run. Raises ConfigError when criteria, questions or input changed, or N makes no sense."""
+def settings_in_force(store: Store, max_iterations: int, reset: bool, resume_from: Optional[int]) -> Optional[Path]:
+    """working/AIGen.yaml when a run goes on; None for a new one, which starts from the configured settings."""
+    if reset or not store.generation_file.is_file():
+        return None
+    checkpoint = store.read_checkpoint()
+    goes_on = resume_from is not None or continues(checkpoint, max_iterations)
+    return store.generation_file if checkpoint is not None and goes_on else None
+
+
+def open_run(
+    store: Store,
+    setup: Setup,
+    *,
+    reset: bool,
+    resume_from: Optional[int],
+    now: float,
+    seeding: Optional[Seeding] = None,
+) -> Opening:
+    """Choose and prepare the run; `seeding` gives a new one its first settings.
+
+    Raises ConfigError when criteria, questions or input changed, when N makes no sense, or when a run that is not
+    finished would have to make way for a seeded one.
+    """
     checkpoint = store.read_checkpoint() if not reset else None
     if resume_from is not None:
         return _from(store, setup, _known(store, checkpoint), resume_from, now)
     if checkpoint is not None and continues(checkpoint, setup.rules.project.max_iterations):
+        if seeding is not None:
+            raise ConfigError(
+                f"--seed-from-ranking starts a new run, but run {checkpoint.run_id} is not finished",
+                "add --reset to leave it as it is, or finish it first",
+            )
         _check_unchanged(checkpoint, setup)
         if not store.generation_file.is_file():
             store.write_generation(setup.generation)
@@ -49,16 +76,18 @@ def open_run(store: Store, setup: Setup, *, reset: bool, resume_from: Optional[i
         return Opening(
             run, checkpoint, False, f"going on with run {run.run_id} after iteration {checkpoint.last_iteration}"
         )
-    return _new(store, setup, reset, now)
+    return _new(store, setup, reset, now, seeding)
 
 
-def _new(store: Store, setup: Setup, reset: bool, now: float) -> Opening:
+def _new(store: Store, setup: Setup, reset: bool, now: float, seeding: Optional[Seeding]) -> Opening:
     if reset:
         store.archive_loose(now)
     store.put_output_aside(now)
     run = store.new_run(now)
     write_inputs(run, setup)
     store.write_generation_text(setup.project.generation.read_bytes())
+    if seeding is not None:
+        store.write_generation(seeded(setup.generation, seeding))
     checkpoint = Checkpoint(
         run_id=run.run_id,
         status="running",
@@ -66,8 +95,19 @@ def _new(store: Store, setup: Setup, reset: bool, now: float) -> Opening:
         updated_at=now,
         rules_sha256=setup.rules_sha256,
         input_sha256=setup.input_sha256,
+        seeded_from=seeding,
     )
-    return Opening(run, checkpoint, True, f"new run {run.run_id}")
+    story = f"new run {run.run_id}"
+    if seeding is not None:
+        story += f", seeded from the ranking of {seeding.run_id} ({seeding.mode})"
+    return Opening(run, checkpoint, True, story)
+
+
+def seeded(generation: Generation, seeding: Seeding) -> Generation:
+    """The configured settings with what the ranking gives laid over them; locked parameters and the seed stay."""
+    taken = {name: value for name, value in seeding.parameters.items() if name not in generation.locked}
+    parameters = Parameters(**{**generation.parameters.model_dump(), **taken})
+    return generation.model_copy(update={"parameters": parameters, "prompts": seeding.prompts})
 
 
 def _known(store: Store, checkpoint: Optional[Checkpoint]) -> Checkpoint:

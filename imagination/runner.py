@@ -25,7 +25,9 @@ from .display import LiveDisplay, PlainDisplay, clean, closing, settings_line
 from .errors import ConfigError, ImaginationError, StoreError, Terminated
 from .judge import Judge
 from .loop import SEED_LIMIT, Loop, Tools
-from .resume import continues, open_run
+from .model import RankingMode
+from .resume import open_run, settings_in_force
+from .seeding import find_seeding
 from .services import connect, preflight
 from .setup import Setup, read_setup, sampling_in_force
 from .store import Store
@@ -47,6 +49,8 @@ class Order:
     dry_run: bool
     verbose: bool
     workspace: Optional[str]
+    seed_from: Optional[str] = None  # a run id, or "latest"
+    seed_mode: RankingMode = "rank1"
 
 
 def run_command(order: Order) -> int:
@@ -188,19 +192,10 @@ def _same_rules(first: Path, second: Path) -> bool:
 # --- running --------------------------------------------------------------------------------------------------------------
 
 
-def _settings_in_force(order: Order, store: Store, setup_rules_limit: int) -> Optional[Path]:
-    """working/AIGen.yaml when a run goes on, else None: a new run starts from the configured one."""
-    if order.reset or not store.generation_file.is_file():
-        return None
-    checkpoint = store.read_checkpoint()
-    goes_on = order.resume_from is not None or continues(checkpoint, setup_rules_limit)
-    return store.generation_file if checkpoint is not None and goes_on else None
-
-
 def _read(order: Order, project: Project, picture: Optional[Path] = None) -> Setup:
     store = Store(project.root)
     limit = load_rules(project.rules).record.project.max_iterations if project.rules.is_file() else 0
-    return read_setup(project, _settings_in_force(order, store, limit), picture)
+    return read_setup(project, settings_in_force(store, limit, order.reset, order.resume_from), picture)
 
 
 def _run(order: Order, project: Project, store: Store, console: Console) -> int:
@@ -212,9 +207,13 @@ def _run(order: Order, project: Project, store: Store, console: Console) -> int:
         for warning in ready.warnings:
             display.warned(warning)
         log.info("%s", ready.comfyui)
-        opening = open_run(store, setup, reset=order.reset, resume_from=order.resume_from, now=time.time())
+        seeding = find_seeding(store, order.seed_from, order.seed_mode) if order.seed_from else None
+        opening = open_run(
+            store, setup, reset=order.reset, resume_from=order.resume_from, now=time.time(), seeding=seeding
+        )
         display.opened(opening, setup)
-        judge = Judge(eyes, setup.templates, setup.rules)
+        taken = opening.checkpoint.seeded_from
+        judge = Judge(eyes, setup.templates, setup.rules, notes="\n".join(taken.notes) if taken else "")
         tools = Tools(generator, eyes, judge, display, ready.choices, lambda: secrets.randbelow(SEED_LIMIT))
         outcome = Loop(setup, store, opening, tools).run()
     closing(console, outcome, store.project / "output" / "output.png")
@@ -224,6 +223,8 @@ def _run(order: Order, project: Project, store: Store, console: Console) -> int:
 def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
     """--dry-run: everything a run would read and ask, and nothing written."""
     setup = _read(order, project, picture)
+    if order.seed_from:
+        find_seeding(Store(project.root), order.seed_from, order.seed_mode)
     with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
         ready = preflight(setup, generator, eyes)
     lines = [

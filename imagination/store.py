@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from .config import load_generation
 from .errors import ConfigError, StoreError
-from .model import Answers, Artefact, Checkpoint, Comparison, Evaluation, Generation, Metadata
+from .model import Answers, Artefact, Checkpoint, Comparison, Evaluation, Generation, Metadata, Ranking
 
 Record = TypeVar("Record", bound=Artefact)
 FORMAT = 1
@@ -289,6 +289,26 @@ class Run:
 
     def metadata(self, iteration: int) -> Optional[Metadata]:
         return read_record(self.file("metadata", iteration), Metadata)
+
+    @property
+    def ranking_file(self) -> Path:
+        return self.root / "human" / "ranking.json"
+
+    def ranking(self) -> Ranking:
+        """The human ranking. Raises StoreError where there is none that can be read."""
+        data = read_json(self.ranking_file)
+        if data is None:
+            raise StoreError(
+                f"run {self.run_id} has no ranking ({self.ranking_file})", "rank its iterations in the viewer"
+            )
+        order = data.get("ranking")
+        if isinstance(order, list):  # written by hand, numbers may stand without quotes
+            order = [str(n) if type(n) is int else n for n in order]
+        try:
+            return Ranking.model_validate({**data, "ranking": order})
+        except ValidationError as err:
+            where = ".".join(str(part) for part in err.errors(include_url=False)[0]["loc"])
+            raise StoreError(f"{self.ranking_file} is damaged at {where}", "rank the iterations again") from err
 
     def iterations(self) -> List[int]:
         """Numbers of the iterations that have metadata, in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
@@ -10,12 +11,14 @@ import yaml
 from PIL import Image, ImageDraw
 
 from imagination.comfyui import Generated
+from imagination.config import load_rules
 from imagination.errors import ImaginationError, VisionError
 from imagination.execution import Execution, State
 from imagination.judge import Judge
 from imagination.loop import Loop, Observer, Outcome, Tools
-from imagination.model import Answer, CallRecord, Request, Usage
-from imagination.resume import open_run
+from imagination.model import Answer, CallRecord, RankingMode, Request, Usage
+from imagination.resume import open_run, settings_in_force
+from imagination.seeding import find_seeding
 from imagination.setup import read_setup
 from imagination.store import Store
 from imagination.workspace import Project, Workspace
@@ -185,16 +188,21 @@ class Bench:
         *,
         reset: bool = False,
         resume_from: Optional[int] = None,
+        seed_from: Optional[str] = None,
+        seed_mode: RankingMode = "rank1",
         observer: Optional[Observer] = None,
     ) -> Outcome:
         """One process's worth of running."""
-        in_force = self.store.generation_file if self.store.generation_file.is_file() and not reset else None
-        setup = read_setup(self.project, in_force)
-        opening = open_run(self.store, setup, reset=reset, resume_from=resume_from, now=1_768_000_000.0)
+        limit = load_rules(self.project.rules).record.project.max_iterations
+        setup = read_setup(self.project, settings_in_force(self.store, limit, reset, resume_from))
+        seeding = find_seeding(self.store, seed_from, seed_mode) if seed_from else None
+        now = 1_768_000_000.0
+        opening = open_run(self.store, setup, reset=reset, resume_from=resume_from, now=now, seeding=seeding)
+        taken = opening.checkpoint.seeded_from
         tools = Tools(
             generator,
             vision,
-            Judge(vision, setup.templates, setup.rules),
+            Judge(vision, setup.templates, setup.rules, notes="\n".join(taken.notes) if taken else ""),
             observer or Observer(),
             {"sampler_name": ("euler", "dpmpp_2m"), "scheduler": ("normal", "karras")},
             draw_seed=lambda: next(self.seeds),
@@ -214,3 +222,12 @@ class Bench:
         """working/AIGen.yaml as it stands."""
         data: Dict[str, Any] = yaml.safe_load(self.store.generation_file.read_text(encoding="utf-8"))
         return data
+
+
+def rank(bench: Bench, run_id: str, order: Sequence[Any], notes: Optional[Mapping[str, str]] = None) -> Path:
+    """Write the human ranking of a run, as the viewer does."""
+    path = bench.store.run(run_id).ranking_file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = {"ranking": list(order), "notes": dict(notes or {}), "updated_at": 1768001248.9}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    return path
