@@ -189,7 +189,7 @@ class Vision:
                 following = next_attempt(attempt, err, self._retries, self._retry_delay)
                 if following is None:
                     raise
-                log.info("%s: %s; trying again in %g s", request.purpose, err.message, following.wait)
+                log.warning("%s: %s; trying again in %g s", request.purpose, err.message, following.wait)
                 attempt = following
             if attempt.wait:
                 self._sleep(attempt.wait)
