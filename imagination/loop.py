@@ -272,6 +272,7 @@ class Loop:
         except ComfyUIError as err:
             self._record_failure(iteration, err, workflow)
             return
+        self._write_thumb(iteration, png)
         found = self.assessor.assess(iteration, png)
         made = self._metadata(iteration, workflow, png)
         self._record(made, found, {**made.timings, **found.timings})
@@ -456,12 +457,15 @@ class Loop:
             totals = self.checkpoint.totals.model_dump(mode="json")
             self.store.write_output(png, {**metadata.model_dump(mode="json"), "result": result, "totals": totals})
 
+    def _write_thumb(self, iteration: int, png: bytes) -> None:
+        try:
+            pages.write_thumb(self.run_files, iteration, png)
+        except ImaginationError as err:
+            log.warning("the thumbnail of iteration %d could not be written: %s", iteration, err)
+
     def _write_iteration_pages(self, metadata: Metadata) -> None:
         """The page's files are a convenience: no disk trouble with them ends a run."""
         try:
-            png = self.run_files.read_image(metadata.iteration)
-            if png is not None:
-                pages.write_thumb(self.run_files, metadata.iteration, png)
             pages.write_iteration(self.run_files, metadata)
             pages.write_head(self.run_files, self.setup.project.name, self.setup.rules, self.checkpoint)
         except ImaginationError as err:
