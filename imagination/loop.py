@@ -356,7 +356,7 @@ class Loop:
             run_id=self.run_files.run_id,
             status="ok" if png else "failed",
             prompt_id=pending.prompt_id,
-            workflow_file=str(workflow.path),
+            workflow_file=workflow.name,
             image_size=list(images.size_of(png)) if png else None,
             timings=pending.timings,
             seeded_from=self.checkpoint.seeded_from,
@@ -401,6 +401,14 @@ class Loop:
         self._save(**changes)
         self._write_output()
         self._write_iteration_pages(metadata)
+        failed = ", ".join(evaluation.failed_fields) or "none"
+        log.info(
+            "iteration %d: score %g, failed: %s, used: %s",
+            iteration,
+            evaluation.overall_score,
+            failed,
+            made.parameters_used,
+        )
         self.tools.observer.iteration_ends(metadata, evaluation, self.checkpoint)
 
     def _best_with(self, iteration: int, evaluation: Evaluation) -> Dict[str, Any]:
@@ -423,6 +431,7 @@ class Loop:
         totals = add_iteration(self.checkpoint.totals, metadata)
         self._save(last_iteration=iteration, pending=None, totals=totals)
         self._write_iteration_pages(metadata)
+        log.info("iteration %d failed: %s", iteration, err)
         self.tools.observer.iteration_ends(metadata, None, self.checkpoint)
         hint = err.hint if not isinstance(err, BadImage) else ""
         self._count_failure("generation_failures", str(err), hint)
@@ -514,6 +523,7 @@ class Loop:
         totals = totals.model_copy(update={"usage": totals.usage + usage, "seconds": seconds})
         self._save(pending=None, totals=totals)
         self._write_iteration_pages(metadata)
+        log.info("after iteration %d: %s", metadata.iteration, "; ".join(f"{m.what} ({m.why})" for m in moves))
         self.tools.observer.decided(moves)
 
 

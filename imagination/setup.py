@@ -22,11 +22,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow as read: the graph, where each setting goes, and the file it came from."""
+    """A workflow as read: the graph, where each setting goes, the file it came from, and how AIGen.yaml names that."""
 
     graph: Graph = field(repr=False)
     targets: Targets
     path: Path
+    name: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def load_workflow(project: Project, generation: Generation) -> Workflow:
     graph = read_workflow(data, str(path))
     targets = trace(graph, str(path))
     require(targets, _configured(generation), str(path))
-    return Workflow(graph, targets, path)
+    return Workflow(graph, targets, path, generation.workflow_file)
 
 
 def _configured(generation: Generation) -> Dict[str, str]:
