@@ -289,7 +289,8 @@ class Ear:
         url = f"ws{address.geturl()[4:]}/ws?{urlencode({'clientId': self.client_id})}"
         limit = self._door.timeouts[0]
         # no Origin: ComfyUI compares it with Host and refuses localhost against 127.0.0.1
-        options: Dict[str, Any] = {"timeout": limit, "suppress_origin": True}
+        # `_parsed` finds out about broken UTF-8 itself; the library would check byte by byte, in Python
+        options: Dict[str, Any] = {"timeout": limit, "suppress_origin": True, "skip_utf8_validation": True}
         try:
             if self._door.is_local and address.scheme == "http":
                 # dialled here: the library would send even this through the environment's proxy
