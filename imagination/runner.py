@@ -297,7 +297,7 @@ def _logging(store: Store, verbose: bool, console: Console) -> Iterator[None]:
     if verbose:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(handler)
     before = logger.level, logger.propagate
     logger.setLevel(level)
@@ -310,6 +310,14 @@ def _logging(store: Store, verbose: bool, console: Console) -> Iterator[None]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+class _OneLine(logging.Formatter):
+    """A message is one line without control characters: what a model wrote can neither fake lines nor colour a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = clean(record.message, 20_000)
+        return super().formatMessage(record)
 
 
 def _log_file(store: Store) -> logging.Handler:
