@@ -5,9 +5,11 @@ The meaning of each criterion type is decisions.md, "Meaning".
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+import math
+import re
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
-from .model import Criterion, Evaluation, Value, key_of
+from .model import Criterion, Evaluation, Value
 
 
 def passes(criterion: Criterion, value: Value) -> bool:
@@ -17,12 +19,12 @@ def passes(criterion: Criterion, value: Value) -> bool:
     if criterion.type == "boolean":
         return isinstance(value, bool) and value is not _asks_for_false(criterion)
     if criterion.type in ("integer", "number"):
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and _within(criterion, float(value))
+        return _is_number(value, whole=criterion.type == "integer") and _allowed(criterion, value)
     if criterion.type == "array":
-        return isinstance(value, list) and _within(criterion, float(len(value)))
-    if criterion.enum is not None:
-        return key_of(str(value)) in {key_of(str(member)) for member in criterion.enum}
-    return isinstance(value, str) and bool(value.strip())
+        return isinstance(value, list) and _within(criterion, len(value))
+    if not isinstance(value, str) or not value.strip():
+        return False
+    return criterion.enum is None or _is_member(value, criterion.enum)
 
 
 def _asks_for_false(criterion: Criterion) -> bool:
@@ -30,8 +32,29 @@ def _asks_for_false(criterion: Criterion) -> bool:
     return criterion.max is not None and criterion.max < 1
 
 
+def _is_number(value: Value, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, int) or (value.is_integer() if whole else math.isfinite(value))
+
+
+def _allowed(criterion: Criterion, number: Any) -> bool:
+    listed = criterion.enum is None or any(_is_number(m, whole=False) and m == number for m in criterion.enum)
+    return listed and _within(criterion, number)
+
+
 def _within(criterion: Criterion, number: float) -> bool:
     return (criterion.min is None or number >= criterion.min) and (criterion.max is None or number <= criterion.max)
+
+
+def _is_member(text: str, enum: Sequence[Any]) -> bool:
+    """In any case, `golden_hour` is "Golden hour", and so is "golden hour."; signs count: "-1" is not "+1"."""
+    return _folded(text) in {_folded(str(member)) for member in enum}
+
+
+def _folded(text: str) -> str:
+    joined = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text.strip().casefold())
+    return joined.strip(" .,;:!'\"") or joined
 
 
 def score(results: Mapping[str, bool]) -> float:

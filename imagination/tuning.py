@@ -65,7 +65,7 @@ def nudge(sampling: Sampling, similarity: float) -> Sampling:
 
 def step(value: Optional[float], by: float, low: float, high: float) -> Optional[float]:
     """`value + by` within `low` and `high`, rounded so that ten steps of 0.05 are 0.5. None stays None."""
-    return None if value is None else round(min(high, max(low, value + by)), 4)
+    return None if value is None else round(float(min(high, max(low, value + by))), 4)
 
 
 def outside_band(similarity: float) -> bool:
