@@ -18,15 +18,15 @@ import io
 import logging
 import time
 import uuid
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, TypeVar
 from urllib.parse import quote
 
+from . import images
 from .comfyui_follow import ASKED_TWICE, QUICK, Following, Found, Silent
 from .comfyui_wire import Door, Ear, server_url
 from .errors import BadImage, ComfyUIError, ComfyUIUnreachable, WorkflowRejected
-from .execution import Entry, Execution, ImageRef, Place, Workflow, begin, first_line, read_history, read_queue
+from .execution import Entry, Execution, ImageRef, Place, Workflow, begin, read_history, read_queue
 from .rejection import affects, explain_end, explain_rejection, lost_uploads, node_label, offered_values
 
 __all__ = ["ComfyUI", "Generated", "server_url"]
@@ -382,16 +382,7 @@ def _saved_again(job: Job, gone: FileGone) -> Job:
 
 def _size_of(content: bytes, filename: str) -> Tuple[int, int]:
     """(width, height) in px of a picture that decodes to its last row; BadImage otherwise."""
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is no fault; the limit still holds
-            with Image.open(io.BytesIO(content)) as image:
-                image.load()
-                return image.size
-    except Exception as err:  # foreign bytes: Pillow's decoders raise many kinds
-        why = first_line(err) or type(err).__name__
-        raise BadImage(
-            f"the picture {filename!r} from ComfyUI does not decode: {why}", "is the disk of ComfyUI's machine full?"
-        ) from err
+        return images.check_result(content)
+    except BadImage as err:
+        raise BadImage(f"{filename!r} from ComfyUI: {err}", "is the disk of ComfyUI's machine full?") from err

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 import io
 import warnings
@@ -44,7 +45,7 @@ def load_input(path: Path) -> Image:
 def check_result(png: bytes) -> Tuple[int, int]:
     """Decode a picture that came from a server to its last pixel; returns its size. Raises BadImage."""
     try:
-        return _decode(png).size
+        return _decoded(png).size
     except Exception as err:  # as in `load_input`
         raise BadImage(f"the picture does not decode: {_reason(png, err)}") from err
 
@@ -79,7 +80,7 @@ def for_vision(png: bytes, label: str) -> Picture:
         size = image.size
         plain = image.format == "PNG" and image.mode in ("RGB", "L") and "transparency" not in image.info
     if not plain or max(size) > VISION_SIDE:
-        small = _decode(png)
+        small = _decoded(png).copy()
         small.thumbnail((VISION_SIDE, VISION_SIDE), _lanczos())
         size, png = small.size, encode_png(small)
     return Picture(label=label, png=png, base64=base64.b64encode(png).decode("ascii"), size=size)
@@ -87,7 +88,7 @@ def for_vision(png: bytes, label: str) -> Picture:
 
 def thumbnail(png: bytes) -> bytes:
     """A WebP of at most 320 px for the viewer."""
-    image = _decode(png, hint=(THUMB_SIDE, THUMB_SIDE))
+    image = _decoded(png).copy()
     image.thumbnail((THUMB_SIDE, THUMB_SIDE), _bilinear(), reducing_gap=2.0)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=78, method=2)
@@ -96,7 +97,7 @@ def thumbnail(png: bytes) -> bytes:
 
 def fingerprint(png: bytes) -> bytes:
     """64x64 grey values of a picture: what `likeness` compares."""
-    return _decode(png, hint=(64, 64)).convert("L").resize((64, 64), _bilinear(), reducing_gap=2.0).tobytes()
+    return _decoded(png).convert("L").resize((64, 64), _bilinear(), reducing_gap=2.0).tobytes()
 
 
 def likeness(first: bytes, second: bytes) -> float:
@@ -134,15 +135,19 @@ def content_hash(data: bytes) -> str:
 # --- inside ---------------------------------------------------------------------------------------------------------------
 
 
-def _decode(data: bytes, hint: Optional[Tuple[int, int]] = None) -> Image:
-    """Bytes to an upright RGB image, decoded to the last pixel. `hint` lets a JPEG decode at a reduced size."""
+@functools.lru_cache(maxsize=1)
+def _decoded(png: bytes) -> Image:
+    """`_decode`, done once for a picture that is checked, compared and shrunk in turn. Callers change copies only."""
+    return _decode(png)
+
+
+def _decode(data: bytes) -> Image:
+    """Bytes to an upright RGB image, decoded to the last pixel."""
     from PIL import Image
 
     with _quiet(), Image.open(io.BytesIO(data)) as image:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{image.width}x{image.height} px are more than this tool takes")
-        if hint is not None:
-            image.draft("RGB", hint)
         image.load()
         return _flatten(_upright(image))
 
