@@ -2,7 +2,8 @@
 
 Messages, in the order recorded from ComfyUI 0.3.64: execution_start, execution_cached, for each node progress_state,
 executing, (a sampler: progress_state and progress for each step), (an output node: executed), progress_state, and at the
-end execution_success, execution_error or execution_interrupted.
+end execution_success, execution_error or execution_interrupted. A node whose work another one has done in the same run
+gives executed and progress_state, and no executing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ KEPT_IN_HISTORY = (
     "execution_error",
     "execution_interrupted",
 )
+AFTER_THE_ID = {"progress_state": "nodes", "progress": "node"}  # the key that stands behind prompt_id in these
 
 
 class Interrupted(Exception):
@@ -110,9 +112,8 @@ class _Run:
             result = self.executor.cached(self.keys.get(node_id))
             if result is not None:
                 self.results[node_id] = result
-                if result.ui is not None:
-                    self._report_ui(node_id, result)
-                    self._advance(node_id, 1.0, 1.0, "finished")
+                if result.ui is not None:  # of earlier results only the outputs are told
+                    self._reuse(node_id, result)
         succeeded = all(self._step(node_id) for node_id in order if node_id not in self.results)
         if succeeded:
             self._tell("execution_success", stamped=True)
@@ -120,6 +121,10 @@ class _Run:
 
     def _step(self, node_id: str) -> bool:
         """Run one node; False when it ends the job."""
+        twin = self.executor.cached(self.keys.get(node_id))
+        if twin is not None:  # the same work under another id has just been done in this very run
+            self._reuse(node_id, twin)
+            return True
         self._advance(node_id, 0.0, 1.0, "running")
         self._tell("executing", node=node_id, display_node=node_id)
         try:
@@ -140,6 +145,14 @@ class _Run:
         most = self.progress[node_id]["max"]
         self._advance(node_id, most, most, "finished")
         return True
+
+    def _reuse(self, node_id: str, result: Result) -> None:
+        """Take a result that is there, and tell it as ComfyUI does: `executed`, also with nothing to show."""
+        self.results[node_id] = result
+        if result.ui is not None:
+            self.outputs[node_id] = result.ui
+        self._tell("executed", node=node_id, display_node=node_id, output=result.ui)
+        self._advance(node_id, 1, 1, "finished")
 
     def _execute(self, node_id: str) -> Result:
         node = self.job.graph[node_id]
@@ -217,6 +230,8 @@ class _Run:
     def _tell(self, kind: str, *, stamped: bool = False, **data: Any) -> None:
         # The id stands where the real server has it; clients read by key, people read logs side by side.
         message = {**data, "prompt_id": self.job.prompt_id}
+        if kind in AFTER_THE_ID:
+            message[AFTER_THE_ID[kind]] = message.pop(AFTER_THE_ID[kind])
         if stamped:
             message["timestamp"] = int(time.time() * 1000)
         if kind in KEPT_IN_HISTORY:

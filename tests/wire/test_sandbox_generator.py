@@ -92,6 +92,25 @@ def test_node_ids_are_no_part_of_the_cache(client: Client) -> None:
     assert "progress" not in kinds(client.until_over(prompt_id))
 
 
+def test_the_work_of_two_equal_nodes_is_done_once(client: Client) -> None:
+    # as a real 0.3.64 told it for two CLIPTextEncode of the same text
+    heard = client.until_over(client.submit(graph(n9={"text": "a lake"}, n10={"text": "a lake"})))
+    ran = [m["data"]["node"] for m in heard if m["type"] == "executing"]
+    assert len({"9", "10"} & set(ran)) == 1
+    (spared,) = {"9", "10"} - set(ran)
+    at = next(i for i, m in enumerate(heard) if m["type"] == "executed" and m["data"]["node"] == spared)
+    assert heard[at]["data"]["output"] is None
+    after = heard[at + 1]["data"]["nodes"][spared]
+    assert (after["state"], after["value"], after["max"]) == ("finished", 1, 1)
+
+
+def test_the_keys_of_a_message_stand_in_the_recorded_order(client: Client) -> None:
+    heard = {m["type"]: list(m["data"]) for m in client.until_over(client.submit(graph()))}
+    assert heard["progress_state"] == ["prompt_id", "nodes"]
+    assert heard["progress"] == ["value", "max", "prompt_id", "node"]
+    assert heard["executed"] == ["node", "display_node", "output", "prompt_id"]
+
+
 def test_free_memory_makes_the_next_run_write_a_second_file(client: Client, sampler: StandInSampler) -> None:
     client.run(graph())
     assert client.post("/free", {"unload_models": True}).status_code == 200
