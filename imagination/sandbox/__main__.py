@@ -24,11 +24,11 @@ def main(comfyui_port: int, ollama_port: int, previews: bool) -> None:
     except ConfigError as err:
         click.echo(f"{err}\nhint: {err.hint}", err=True)
         sys.exit(err.exit_code)
-    click.echo(NOTE)
-    click.echo(f"ComfyUI API: {generator}\nOllama API:  {vision}  (model: builtin)\nCtrl-C ends both.")
-    sys.stdout.flush()
     signal.signal(signal.SIGTERM, _terminate)
-    try:
+    try:  # from here on: who has read the addresses may end us at once
+        click.echo(NOTE)
+        click.echo(f"ComfyUI API: {generator}\nOllama API:  {vision}  (model: builtin)\nCtrl-C ends both.")
+        sys.stdout.flush()
         threading.Event().wait()
     except KeyboardInterrupt as end:
         click.echo("ended", err=True)
