@@ -6,11 +6,13 @@ error of `requests` becomes one of ours, and the key is taken out of whatever a 
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
 import threading
 import time
+import uuid
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -201,6 +203,33 @@ class _Login(requests.auth.AuthBase):
         return request
 
 
+# --- what is sent -----------------------------------------------------------------------------------------------------
+
+LONG = 10_000  # characters: texts beyond are pictures in base64
+
+
+def as_json(body: Mapping[str, Any]) -> bytes:
+    """`body` as JSON. The pictures' own part is kept: each goes out with several requests, the original with all."""
+    mark = f"picture {uuid.uuid4()}"
+    pictures: List[str] = []
+
+    def without_pictures(value: Any) -> Any:
+        if isinstance(value, str) and len(value) > LONG:
+            pictures.append(value)
+            return mark
+        if isinstance(value, dict):
+            return {key: without_pictures(part) for key, part in value.items()}
+        return [without_pictures(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+    head, *rest = json.dumps(without_pictures(body), allow_nan=False).encode("ascii").split(f'"{mark}"'.encode("ascii"))
+    return b"".join([head, *(part for picture, text in zip(pictures, rest) for part in (_long_text(picture), text))])
+
+
+@functools.lru_cache(maxsize=4)
+def _long_text(text: str) -> bytes:
+    return json.dumps(text).encode("ascii")
+
+
 # --- the exchange -----------------------------------------------------------------------------------------------------
 
 
@@ -284,8 +313,8 @@ class Wire:
             with session.request(
                 method,
                 self.base + path,
-                json=body,
-                headers=self._headers,
+                data=None if body is None else as_json(body),
+                headers={**self._headers, **({} if body is None else {"Content-Type": "application/json"})},
                 auth=_Login(self.base, self.key),
                 timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                 allow_redirects=False,  # a redirected POST would arrive as a GET
