@@ -101,7 +101,7 @@ class ComfyUI:
         self._sleep = sleep
         self._clock = clock
         self._door = Door(url)
-        self._uploads: Dict[str, Tuple[str, bytes]] = {}  # digest -> (value for LoadImage, the picture)
+        self._uploads: Dict[bytes, str] = {}  # picture -> value for LoadImage
 
     def __enter__(self) -> ComfyUI:
         return self
@@ -145,12 +145,12 @@ class ComfyUI:
 
         The name comes from the content, so ComfyUI's cache knows the picture again in the next run.
         """
-        digest = hashlib.sha256(png).hexdigest()
-        if digest not in self._uploads:
-            self._uploads[digest] = (self._patiently(lambda again: self._send_picture(digest, png)), png)
-        return self._uploads[digest][0]
+        if png not in self._uploads:
+            self._uploads[png] = self._patiently(lambda again: self._send_picture(png))
+        return self._uploads[png]
 
-    def _send_picture(self, digest: str, png: bytes) -> str:
+    def _send_picture(self, png: bytes) -> str:
+        digest = hashlib.sha256(png).hexdigest()
         files = {"image": (f"imagination_{digest[:16]}.png", png, "image/png")}
         answer = self._door.read_json(self._door.post("/upload/image", files=files), "/upload/image")
         if not isinstance(answer, dict) or not isinstance(answer.get("name"), str):
@@ -273,11 +273,11 @@ class ComfyUI:
     def _uploaded_again(self, job: Job, rejection: WorkflowRejected) -> bool:
         """Was it only that the server's input folder has been emptied, and are our pictures in it once more?"""
         wanted = lost_uploads(rejection, job.workflow)
-        lost = {digest: png for digest, (name, png) in self._uploads.items() if name in wanted}
-        for digest, png in lost.items():
-            del self._uploads[digest]
+        lost = [png for png, name in self._uploads.items() if name in wanted]
+        for png in lost:
+            del self._uploads[png]
             self.upload(png)
-        return bool(lost) and wanted <= {name for name, _ in self._uploads.values()}
+        return bool(lost) and wanted <= set(self._uploads.values())
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
