@@ -11,6 +11,7 @@ import functools
 import hashlib
 import io
 import warnings
+from operator import mul, sub
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, Optional, Tuple, cast
 
@@ -108,12 +109,12 @@ def likeness(first: bytes, second: bytes) -> float:
     is flat, r is 1 if both are, else 0.
     """
     count = len(first)
-    closeness = 1 - sum(abs(x - y) for x, y in zip(first, second)) / (255 * count)
-    mean_a, mean_b = sum(first) / count, sum(second) / count
-    spread_a = sum((x - mean_a) ** 2 for x in first)
-    spread_b = sum((y - mean_b) ** 2 for y in second)
+    closeness = 1 - sum(map(abs, map(sub, first, second))) / (255 * count)
+    # whole numbers, `count` squared times the variances and the covariance
+    spread_a = count * sum(map(mul, first, first)) - sum(first) ** 2
+    spread_b = count * sum(map(mul, second, second)) - sum(second) ** 2
     if spread_a and spread_b:
-        r = sum((x - mean_a) * (y - mean_b) for x, y in zip(first, second)) / (spread_a * spread_b) ** 0.5
+        r = (count * sum(map(mul, first, second)) - sum(first) * sum(second)) / (spread_a * spread_b) ** 0.5
     else:
         r = float(spread_a == spread_b)
     return round(float(min(1.0, 0.5 * closeness + 0.5 * max(0.0, r))), 4)
