@@ -30,6 +30,9 @@ from .scoring import score, verdicts
 
 Schema = Dict[str, Any]
 MAX_DIFFERENCES = 12
+# characters; see `bounded`. About twice what a good answer takes.
+SHORT_TEXT, LONG_TEXT, PROMPT_TEXT, ITEM_TEXT = 400, 800, 1500, 200
+MOST_ITEMS = 24
 
 
 class Asks(Protocol):
@@ -62,7 +65,7 @@ class Judge:
         instruction = self.templates.fill(
             "questions", questions=list_questions(questions), shape=shape_of(schema), description=self.description
         )
-        got = self.vision.ask(Request("questions", instruction, (original, result), schema))
+        got = self.vision.ask(Request("questions", instruction, (original, result), bounded(schema), schema))
         values: Dict[str, Value] = {q.field: got.values.get(q.field) for q in questions}
         return answers_record(iteration, values, got.call, got.usage)
 
@@ -78,14 +81,15 @@ class Judge:
             shape=shape_of(schema),
         )
         accept = criteria_schema(criteria, lenient=True)
-        got = self.vision.ask(Request("evaluation", instruction, (original, result), schema, accept))
+        got = self.vision.ask(Request("evaluation", instruction, (original, result), bounded(schema), accept))
         values, reasons = _split(criteria, got.values)
         return evaluation_record(iteration, criteria, values, reasons, got.call, got.usage)
 
     def compare(self, iteration: int, original: Picture, result: Picture, measured: float) -> Comparison:
         """Let the model say how like the original the result is."""
         instruction = self.templates.fill("comparison", shape=shape_of(COMPARISON), description=self.description)
-        got = self.vision.ask(Request("comparison", instruction, (original, result), COMPARISON, _COMPARISON_READ))
+        schema = bounded(COMPARISON, LONG_TEXT)
+        got = self.vision.ask(Request("comparison", instruction, (original, result), schema, _COMPARISON_READ))
         similarity = got.values.get("similarity_score")
         return Comparison(
             iteration=iteration,
@@ -115,7 +119,7 @@ class Judge:
             notes=self.notes,
             shape=shape_of(IMPROVEMENT),
         )
-        got = self.vision.ask(Request("improvement", instruction, (), IMPROVEMENT))
+        got = self.vision.ask(Request("improvement", instruction, (), bounded(IMPROVEMENT, PROMPT_TEXT), IMPROVEMENT))
         positive = " ".join(str(got.values.get("positive") or "").split())
         negative = " ".join(str(got.values.get("negative", prompts.negative) or "").split())
         return Prompts(positive=positive or prompts.positive, negative=negative), got
@@ -133,7 +137,7 @@ class Judge:
             schedulers=", ".join(choices.get("scheduler", ())),
             shape=shape_of(SUGGESTION),
         )
-        return self.vision.ask(Request("suggestion", instruction, (), SUGGESTION))
+        return self.vision.ask(Request("suggestion", instruction, (), bounded(SUGGESTION), SUGGESTION))
 
 
 # --- records -------------------------------------------------------------------------------------------------------------
@@ -259,6 +263,26 @@ def criteria_schema(criteria: Sequence[Criterion], lenient: bool = False) -> Sch
     return _object(parts)
 
 
+def bounded(schema: Schema, longest: int = SHORT_TEXT) -> Schema:
+    """`schema` with a limit on every text and list that has none: `longest` characters, ITEM_TEXT in a list's items.
+
+    A small model easily runs away inside a string, and a grammar keeps it there until max_tokens: everything behind is
+    lost (seen with llama-server). Only for asking; what a server without a grammar writes beyond it is read all the same.
+    """
+    limited = dict(schema)
+    kinds = schema.get("type")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if "string" in kinds and "enum" not in schema:
+        limited.setdefault("maxLength", max(longest, schema.get("minLength", 0)))
+    if "array" in kinds:
+        limited.setdefault("maxItems", max(MOST_ITEMS, schema.get("minItems", 0)))
+    if isinstance(schema.get("items"), dict):
+        limited["items"] = bounded(schema["items"], ITEM_TEXT)
+    if isinstance(schema.get("properties"), dict):
+        limited["properties"] = {name: bounded(part, longest) for name, part in schema["properties"].items()}
+    return limited
+
+
 def _items(items: Any) -> Schema:
     if isinstance(items, list):
         return {"enum": items} if not all(isinstance(i, str) for i in items) else {"type": "string", "enum": items}
@@ -269,4 +293,12 @@ def _object(properties: Dict[str, Schema]) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-__all__: List[str] = ["Asks", "Judge", "answers_record", "criteria_schema", "evaluation_record", "questions_schema"]
+__all__: List[str] = [
+    "Asks",
+    "Judge",
+    "answers_record",
+    "bounded",
+    "criteria_schema",
+    "evaluation_record",
+    "questions_schema",
+]
