@@ -19,9 +19,8 @@ def shape(prompts: Prompts, criteria: Sequence[Criterion]) -> Prompts:
     banned = [t for t in _all(c.ban_terms for c in criteria) if not _names(required, t)]
     avoided = [t for t in _all(c.avoid_terms for c in criteria) if not _names(required, t)]
     positive = _with(_without(prompts.positive, [*banned, *avoided], keep=required), required)
-    negative = _with(
-        _without(prompts.negative, [*avoided, *required], keep=banned), [t for t in banned if not _names(avoided, t)]
-    )
+    banned = [t for t in banned if not _names(avoided, t)]
+    negative = _with(_without(prompts.negative, [*avoided, *required], keep=banned), banned)
     return Prompts(positive=_distinct(positive), negative=_distinct(negative))
 
 
@@ -34,7 +33,7 @@ def opening_prompts(description: str, criteria: Sequence[Criterion]) -> Prompts:
 
 def contains(text: str, term: str) -> bool:
     """Say whether `term` stands in `text` as whole words, in any case."""
-    return bool(term.strip()) and bool(_pattern(term).search(text))
+    return bool(_words(term)) and bool(_pattern(term).search(text))
 
 
 def phrases(text: str) -> List[str]:
@@ -42,7 +41,7 @@ def phrases(text: str) -> List[str]:
     found, depth, start = [], 0, 0
     for index, char in enumerate(text):
         depth += (char in "([{") - (char in ")]}")
-        if char in ",\n" and depth <= 0:
+        if char == "," and depth <= 0:
             found.append(text[start:index])
             start = index + 1
     return [p for p in (phrase.strip() for phrase in [*found, text[start:]]) if p]
@@ -52,7 +51,7 @@ def _all(lists: Iterable[Sequence[str]]) -> List[str]:
     seen: Dict[str, str] = {}
     for terms in lists:
         for term in terms:
-            if term.strip():
+            if _words(term):
                 seen.setdefault(term.strip().casefold(), term.strip())
     return list(seen.values())
 
@@ -61,9 +60,14 @@ def _names(terms: Sequence[str], term: str) -> bool:
     return term.casefold() in {t.casefold() for t in terms}
 
 
+def _words(term: str) -> List[str]:
+    return [word for word in re.split(r"[\s_-]+", term.strip()) if word]
+
+
 def _pattern(term: str) -> re.Pattern[str]:
-    words = r"[\s_-]+".join(re.escape(word) for word in re.split(r"[\s_-]+", term.strip()) if word)
-    return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
+    """Blanks, hyphens and underscores between words are one; the "shirt" of "t-shirt" is no word of its own."""
+    words = r"[\s_-]+".join(re.escape(word) for word in _words(term))
+    return re.compile(rf"(?<!\w)(?<!\w-){words}(?!\w)(?!-\w)", re.IGNORECASE)
 
 
 def _with(text: str, terms: Sequence[str]) -> str:
@@ -72,14 +76,26 @@ def _with(text: str, terms: Sequence[str]) -> str:
 
 
 def _without(text: str, terms: Sequence[str], keep: Sequence[str]) -> str:
-    """Cut `terms` out of `text`, but not where they are part of a longer term to keep ("shirt" in "dress shirt")."""
-    for term in sorted(terms, key=len, reverse=True):
-        kept = [match.span() for k in keep if k.strip() for match in _pattern(k).finditer(text)]
-        for match in reversed(list(_pattern(term).finditer(text))):
-            start, end = match.span()
-            if not any(low <= start and end <= high for low, high in kept):
-                text = text[:start] + text[end:]
-    return _tidied(text)
+    """Cut `terms` out of `text`, but not where they are part of a longer term to keep ("shirt" in "dress shirt").
+
+    Again until nothing is found: what is left around a cut may read as one of the terms.
+    """
+    before = None
+    while before != text:
+        before = text
+        for term in sorted(terms, key=len, reverse=True):
+            text = _cut(text, term, keep)
+        text = _tidied(text)
+    return text
+
+
+def _cut(text: str, term: str, keep: Sequence[str]) -> str:
+    kept = [match.span() for k in keep for match in _pattern(k).finditer(text)]
+    for match in reversed(list(_pattern(term).finditer(text))):
+        start, end = match.span()
+        if not any(low <= start and end <= high for low, high in kept):
+            text = text[:start] + text[end:]
+    return text
 
 
 def _tidied(text: str) -> str:
@@ -90,12 +106,16 @@ def _tidied(text: str) -> str:
         text = re.sub(r"[(\[{]\s*,*\s*(:\s*[\d.]+)?\s*[)\]}]", "", text)
         text = re.sub(r"[ \t]{2,}", " ", text)
         text = re.sub(r"\s*,(\s*,)+", ",", text)
-        text = re.sub(r"\s+([,.;])", r"\1", text)
+        text = re.sub(r"([(\[{])\s*,\s*", r"\1", text)
+        text = re.sub(r"\s*,\s*(:\s*[\d.]+\s*)?([)\]}])", r"\1\2", text)
+        text = re.sub(r"[\s,]+([.;])(?!\d)|\s+(,)", r"\1\2", text)
     return text.strip().strip(",").strip()
 
 
 def _distinct(text: str) -> str:
-    """Drop a phrase that stands earlier in the same words."""
+    """Drop a phrase that stood before in the same words: what comes first weighs most."""
     parts = phrases(text)
-    unique = list({part.casefold(): part for part in reversed(parts)}.values())[::-1]
-    return text if len(unique) == len(parts) else ", ".join(unique)
+    unique: Dict[str, str] = {}
+    for part in parts:
+        unique.setdefault(part.casefold(), part)
+    return text if len(unique) == len(parts) else ", ".join(unique.values())
