@@ -6,6 +6,7 @@ whether a failure ends an iteration is the loop's to say.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from typing_extensions import Protocol
@@ -121,7 +122,8 @@ class Judge:
         )
         got = self.vision.ask(Request("improvement", instruction, (), bounded(IMPROVEMENT, PROMPT_TEXT), IMPROVEMENT))
         positive = " ".join(str(got.values.get("positive") or "").split())
-        negative = " ".join(str(got.values.get("negative", prompts.negative) or "").split())
+        told = got.values.get("negative")  # may be empty on purpose, unlike the positive one
+        negative = prompts.negative if told is None else " ".join(str(told).split())
         return Prompts(positive=positive or prompts.positive, negative=negative), got
 
     def suggest(
@@ -238,9 +240,11 @@ def question_schema(question: Question) -> Schema:
         bounds = (("minItems", question.min), ("maxItems", question.max))
         part.update({key: int(value) for key, value in bounds if value is not None and value >= 0})
     elif question.type in ("integer", "number"):
-        exact = int if question.type == "integer" else float
-        bounds = (("minimum", question.min), ("maximum", question.max))
-        part.update({key: exact(value) for key, value in bounds if value is not None})
+        whole = question.type == "integer"
+        if question.min is not None:
+            part["minimum"] = math.ceil(question.min) if whole else question.min
+        if question.max is not None:
+            part["maximum"] = math.floor(question.max) if whole else question.max
     if question.enum is not None:
         part["enum"] = [*question.enum, None]
     return part

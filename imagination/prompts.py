@@ -73,6 +73,8 @@ class Templates:
 
 
 def _problems(key: str, text: str) -> List[str]:
+    if not text.strip():
+        return ["is empty; leave the key out to use the default text"]
     needed, allowed = TEMPLATES[key]
     used = {found[2] for found in _NAME.finditer(text) if found[2]}
     names = ", ".join([*needed, *allowed]) or "none"
@@ -131,7 +133,7 @@ def list_outcomes(criteria: Sequence[Criterion], fields: Sequence[str], reasons:
 def shape_of(schema: Mapping[str, Any]) -> str:
     """Say in words what JSON the reply must be: servers enforce a schema without showing it to the model."""
     example = {name: _example(part) for name, part in schema["properties"].items()}
-    lines = [f'  "{name}": {_in_words(part)}' for name, part in schema["properties"].items()]
+    lines = [f"  {_quoted(name)}: {_in_words(part)}" for name, part in schema["properties"].items()]
     return "\n".join(
         [
             "Answer with only one JSON object, nothing before or after it. Its keys, all of them needed:",
@@ -167,7 +169,7 @@ def _asked_of_criterion(criterion: Criterion) -> str:
 
 def _in_words(part: Mapping[str, Any]) -> str:
     if part.get("type") == "object":
-        inner = ", ".join(f'"{name}": {_in_words(sub)}' for name, sub in part["properties"].items())
+        inner = ", ".join(f"{_quoted(name)}: {_in_words(sub)}" for name, sub in part["properties"].items())
         return f"an object {{{inner}}}"
     kinds = part.get("type", "value")
     kinds = [kinds] if isinstance(kinds, str) else list(kinds)
@@ -188,6 +190,10 @@ def _example(part: Mapping[str, Any]) -> Any:
     low = part.get("minimum", 0)
     made_up = {"boolean": False, "integer": int(low), "number": float(low), "array": ["..."]}
     return made_up.get(kind, "...")
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
 
 
 def _one_line(text: str) -> str:
