@@ -81,18 +81,16 @@ def for_vision(png: bytes, label: str) -> Picture:
         size = image.size
         plain = image.format == "PNG" and image.mode in ("RGB", "L") and "transparency" not in image.info
     if not plain or max(size) > VISION_SIDE:
-        small = _decoded(png).copy()
-        small.thumbnail((VISION_SIDE, VISION_SIDE), _lanczos())
+        small = _shrunk(_decoded(png), VISION_SIDE, _lanczos())
         size, png = small.size, encode_png(small)
     return Picture(label=label, png=png, base64=base64.b64encode(png).decode("ascii"), size=size)
 
 
 def thumbnail(png: bytes) -> bytes:
     """A WebP of at most 320 px for the viewer."""
-    image = _decoded(png).copy()
-    image.thumbnail((THUMB_SIDE, THUMB_SIDE), _bilinear(), reducing_gap=2.0)
+    image = _shrunk(_decoded(png), THUMB_SIDE, _bilinear())
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=78, method=2)
+    image.save(buffer, "WEBP", quality=78, method=0)  # 0: the least effort, a few kB more
     return buffer.getvalue()
 
 
@@ -151,6 +149,15 @@ def _decode(data: bytes) -> Image:
             raise Image.DecompressionBombError(f"{image.width}x{image.height} px are more than this tool takes")
         image.load()
         return _flatten(_upright(image))
+
+
+def _shrunk(image: Image, side: int, how: Resampling) -> Image:
+    """`image` with its longer side at most `side` px; itself if it is no larger."""
+    longer = max(image.size)
+    if longer <= side:
+        return image
+    width, height = (max(1, round(length * side / longer)) for length in image.size)
+    return image.resize((width, height), how, reducing_gap=2.0)
 
 
 @contextlib.contextmanager
