@@ -7,6 +7,7 @@ that name the nearest known key. Nothing here writes; where the files lie is `wo
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -266,7 +267,12 @@ _Loader.yaml_implicit_resolvers = {
 
 def read_document(path: Path) -> Document:
     """Parse `path` as YAML with the safe schema. Raises ConfigError with the line of what is wrong."""
-    text = read_text(path)
+    return _parsed(read_text(path), path)
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(text: str, path: Path) -> Document:
+    """The settings in force are read at every step, and are mostly what they were at the last."""
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
