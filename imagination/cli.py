@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional
 import click
 
 from . import __version__
+from .completion import project_option, workspace_option
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -30,9 +31,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--dry-run", is_flag=True, help="Check everything, ask the servers what they have, change nothing."
         ),
         click.option("--verbose", is_flag=True, help="Log in detail to logs/app.log, and show the log."),
-        click.option(
-            "--workspace", metavar="DIR", help="The folder that holds projects/ (default: the nearest upward)."
-        ),
+        workspace_option(),
     ]
     for option in reversed(options):
         command = option(command)
@@ -46,7 +45,7 @@ def check_run_options(reset: bool, resume_from: Optional[int]) -> None:
 
 
 @click.command(context_settings=CONTEXT)
-@click.option("--project", metavar="NAME", help="Run projects/NAME.")
+@project_option("Run projects/NAME.", required=False)
 @click.option("--rules", metavar="PATH", help="Run the project that this rules.yaml names; it is made when it is new.")
 @click.option("--input", "picture", metavar="PATH", help="The picture of a project that has none yet.")
 @run_options

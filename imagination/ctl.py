@@ -9,19 +9,38 @@ import click
 
 from . import __version__
 from .cli import CONTEXT, check_run_options, run_options
+from .completion import project_option, run_ids
 
 
 @click.group(context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="iterativectl")
 def main() -> None:
-    """Everything around a run."""
+    """Everything around a run.
+
+    \b
+    Examples:
+      iterativectl demo
+      iterativectl project create winter --from season-winter --input photo.jpg
+      iterativectl rules check --project winter
+      iterativectl run --project winter
+
+    \b
+    Tab completes commands, project names and run ids once the shell knows of
+    it; put the line for yours where it reads it at each start:
+      eval "$(_ITERATIVECTL_COMPLETE=bash_source iterativectl)"   # ~/.bashrc
+      eval "$(_ITERATIVECTL_COMPLETE=zsh_source iterativectl)"    # ~/.zshrc
+      _ITERATIVECTL_COMPLETE=fish_source iterativectl | source    # config.fish
+    """
 
 
 @main.command()
-@click.option("--project", metavar="NAME", required=True, help="Run projects/NAME.")
+@project_option("Run projects/NAME.")
 @run_options
 @click.option(
-    "--seed-from-ranking", metavar="RUN_ID|latest", help="Start from what people ranked best in an earlier run."
+    "--seed-from-ranking",
+    metavar="RUN_ID|latest",
+    shell_complete=run_ids,
+    help="Start from what people ranked best in an earlier run.",
 )
 @click.option(
     "--seed-ranking-mode",

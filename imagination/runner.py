@@ -16,7 +16,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Optional, Union
+from typing import Callable, Iterator, Optional, Union
 
 from rich.console import Console
 
@@ -56,18 +56,24 @@ class Order:
 def run_command(order: Order) -> int:
     """Carry out an order; returns the exit code (decisions.md, "Exit codes")."""
     console = Console(highlight=False, stderr=False)
+    return guarded(lambda: _carry_out(order, console), "stopped; the same command goes on where it was")
+
+
+def guarded(act: Callable[[], int], stopped: str = "stopped") -> int:
+    """Do what a command does; an error of ours is told, Ctrl-C and SIGTERM end it. Returns the exit code."""
     with _terminable():
         try:
-            return _carry_out(order, console)
+            return act()
         except ImaginationError as err:
-            _tell(err)
+            tell(err)
             return err.exit_code
         except KeyboardInterrupt as err:
-            sys.stderr.write("\nstopped; the same command goes on where it was\n")
+            sys.stderr.write(f"\n{stopped}\n")
             return 143 if isinstance(err, Terminated) else 130
 
 
-def _tell(err: ImaginationError) -> None:
+def tell(err: ImaginationError) -> None:
+    """Show an error on stderr: what is wrong, each problem of several, what to do."""
     log.debug("stopped by %s", type(err).__name__, exc_info=err)
     problems = getattr(err, "problems", ())
     lines = [f"error: {clean(err.message, 2000)}"]

@@ -25,6 +25,11 @@ def shipped(name: str) -> Path:
     return beside if (PACKAGE.parent / "pyproject.toml").is_file() and beside.is_dir() else PACKAGE / "_data" / name
 
 
+def example_names() -> List[str]:
+    """Names of the example rules that ship with the tool, as `project create --from` takes them."""
+    return sorted(path.stem for path in shipped("rules").glob("*.yaml"))
+
+
 def check_name(name: str) -> str:
     """Return `name` if it is fit to be a folder on every system. Raises ConfigError otherwise."""
     fault = ""
