@@ -53,9 +53,9 @@ class Loaded(Generic[Record]):
     document: Document
 
 
-def load_rules(path: Path) -> Loaded[Rules]:
-    """Read rules.yaml. Raises ConfigError with all its problems."""
-    return _load(path, Rules)
+def load_rules(path: Path, text: Optional[str] = None) -> Loaded[Rules]:
+    """Read rules.yaml, or `text` as what would stand there. Raises ConfigError with all its problems."""
+    return _load(path, Rules, text)
 
 
 def load_generation(path: Path) -> Loaded[Generation]:
@@ -96,8 +96,8 @@ def json_schema(model: Type[Frozen]) -> Dict[str, Any]:
 # --- from a document to a record -------------------------------------------------------------------------------------
 
 
-def _load(path: Path, model: Type[Record]) -> Loaded[Record]:
-    document = read_document(path)
+def _load(path: Path, model: Type[Record], text: Optional[str] = None) -> Loaded[Record]:
+    document = read_document(path, text)
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise ConfigError(f"{path}:1 must be a mapping with the keys {', '.join(model.model_fields)}")
@@ -265,9 +265,9 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read_document(path: Path) -> Document:
-    """Parse `path` as YAML with the safe schema. Raises ConfigError with the line of what is wrong."""
-    return _parsed(read_text(path), path)
+def read_document(path: Path, text: Optional[str] = None) -> Document:
+    """Parse `path`, or `text` as its content, as YAML with the safe schema. Raises ConfigError with the line at fault."""
+    return _parsed(read_text(path) if text is None else text, path)
 
 
 @functools.lru_cache(maxsize=4)

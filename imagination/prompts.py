@@ -29,6 +29,7 @@ TEMPLATES: Mapping[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
         ("passed", "comparison", "required", "banned", "avoided", "description", "notes"),
     ),
     "suggestion": (("settings", "similarity", "shape"), ("failed", "samplers", "schedulers")),
+    "rules_suggestion": (("rules", "shape"), ("guidelines", "notes")),
 }
 _NAME = re.compile(r"\{\{([A-Za-z_]\w*)\}\}|\{([A-Za-z_]\w*)\}")
 
@@ -171,6 +172,8 @@ def _in_words(part: Mapping[str, Any]) -> str:
     if part.get("type") == "object":
         inner = ", ".join(f"{_quoted(name)}: {_in_words(sub)}" for name, sub in part["properties"].items())
         return f"an object {{{inner}}}"
+    if isinstance(part.get("items"), Mapping) and "properties" in part["items"]:
+        return f"list; each entry {_in_words(part['items'])}"
     kinds = part.get("type", "value")
     kinds = [kinds] if isinstance(kinds, str) else list(kinds)
     words = " or ".join({"boolean": "true or false", "array": "list", "string": "text"}.get(k, k) for k in kinds)
@@ -183,6 +186,8 @@ def _in_words(part: Mapping[str, Any]) -> str:
 def _example(part: Mapping[str, Any]) -> Any:
     if part.get("type") == "object":
         return {name: _example(sub) for name, sub in part["properties"].items()}
+    if isinstance(part.get("items"), Mapping) and "properties" in part["items"]:
+        return [_example(part["items"])]
     if part.get("enum"):
         return part["enum"][0]
     kinds = part.get("type", "string")
