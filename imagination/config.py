@@ -68,6 +68,11 @@ def load_vision(path: Path) -> Loaded[VisionSettings]:
     return _load(path, VisionSettings)
 
 
+def load_record(path: Path, model: Type[Record]) -> Loaded[Record]:
+    """Read a YAML file of ours into `model`. Raises ConfigError with all its problems."""
+    return _load(path, model)
+
+
 def load_texts(path: Path) -> Document:
     """Read a mapping of names to texts (prompts.yaml). What the names may be is `prompts`' business."""
     document = read_document(path)
@@ -367,6 +372,7 @@ __all__ = [
     "dotted",
     "json_schema",
     "load_generation",
+    "load_record",
     "load_rules",
     "load_texts",
     "load_vision",
