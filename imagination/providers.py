@@ -16,7 +16,7 @@ import uuid
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import requests
@@ -208,7 +208,20 @@ class _Login(requests.auth.AuthBase):
 LONG = 10_000  # characters: texts beyond are pictures in base64
 
 
-def as_json(body: Mapping[str, Any]) -> bytes:
+class Parts:
+    """A request's body in parts: what is in megabytes is not copied together. Its length goes into the header."""
+
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._parts)
+
+
+def as_json(body: Mapping[str, Any]) -> Parts:
     """`body` as JSON. The pictures' own part is kept: each goes out with several requests, the original with all."""
     mark = f"picture {uuid.uuid4()}"
     pictures: List[str] = []
@@ -222,7 +235,7 @@ def as_json(body: Mapping[str, Any]) -> bytes:
         return [without_pictures(part) for part in value] if isinstance(value, (list, tuple)) else value
 
     head, *rest = json.dumps(without_pictures(body), allow_nan=False).encode("ascii").split(f'"{mark}"'.encode("ascii"))
-    return b"".join([head, *(part for picture, text in zip(pictures, rest) for part in (_long_text(picture), text))])
+    return Parts([head, *(part for picture, text in zip(pictures, rest) for part in (_long_text(picture), text))])
 
 
 @functools.lru_cache(maxsize=4)

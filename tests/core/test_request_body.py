@@ -25,7 +25,9 @@ QUOTED = 'a "long" text\\ of ünïcode\n\x01' * LONG
     ],
 )
 def test_what_is_sent_reads_back_as_the_body(body: Any) -> None:
-    assert json.loads(as_json(body)) == json.loads(json.dumps(body))
+    sent = b"".join(as_json(body))
+    assert json.loads(sent) == json.loads(json.dumps(body))
+    assert len(as_json(body)) == len(sent)
 
 
 def test_a_number_that_is_none_in_json_is_refused() -> None:
