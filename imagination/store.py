@@ -26,8 +26,11 @@ Record = TypeVar("Record", bound=Artefact)
 FORMAT = 1
 RUN_ID = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?")
 KINDS = {"questions": Answers, "evaluation": Evaluation, "comparison": Comparison, "metadata": Metadata}
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same in C, which most builds of PyYAML have
 LOOSE = re.compile(r"iteration_\d+(_\w+)?\.(png|json)")  # the flat layout of the spec's older listing
 
+
+REDO = "redo that iteration with --resume-from N, or start afresh with --reset"
 
 # --- bytes to disk -------------------------------------------------------------------------------------------------------
 
@@ -58,12 +61,12 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
 def write_json(path: Path, value: Any, durable: bool = True) -> None:
     """JSON as artefacts have it: UTF-8, two-space indent, a newline at the end."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"), durable)
+    write_bytes(path, (text + "\n").encode("utf-8", "replace"), durable)  # half a surrogate pair could not be read back
 
 
-def read_record(path: Path, kind: Type[Record]) -> Optional[Record]:
+def read_record(path: Path, kind: Type[Record], hint: str = REDO) -> Optional[Record]:
     """An artefact, or None where there is none. Raises StoreError when it is torn or newer than this program."""
-    data = read_json(path)
+    data = read_json(path, hint)
     if data is None:
         return None
     found = data.get("format", FORMAT)
@@ -74,10 +77,10 @@ def read_record(path: Path, kind: Type[Record]) -> Optional[Record]:
     except ValidationError as err:
         first = err.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{path} is damaged: {where}: {first['msg']}", _REDO) from err
+        raise StoreError(f"{path} is damaged: {where}: {first['msg']}", hint) from err
 
 
-def read_json(path: Path) -> Optional[Any]:
+def read_json(path: Path, hint: str = REDO) -> Optional[Any]:
     """A JSON object, or None where there is none."""
     try:
         data = json.loads(path.read_bytes().decode("utf-8"))
@@ -86,13 +89,10 @@ def read_json(path: Path) -> Optional[Any]:
     except OSError as err:
         raise StoreError(f"{path} cannot be read: {err.strerror or err}") from err
     except (ValueError, RecursionError) as err:
-        raise StoreError(f"{path} is damaged: it is no JSON", _REDO) from err
+        raise StoreError(f"{path} is damaged: it is no JSON", hint) from err
     if not isinstance(data, dict):
-        raise StoreError(f"{path} is damaged: it is no JSON object", _REDO)
+        raise StoreError(f"{path} is damaged: it is no JSON object", hint)
     return data
-
-
-_REDO = "redo that iteration with --resume-from N, or start afresh with --reset"
 
 
 # --- a project's run state -----------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Store:
 
     def read_checkpoint(self) -> Optional[Checkpoint]:
         """The resume point, or None before the first run."""
-        return read_record(self.working / "checkpoint.json", Checkpoint)
+        return read_record(self.working / "checkpoint.json", Checkpoint, "start afresh with --reset")
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Put the resume point on disk."""
@@ -183,7 +183,7 @@ class Store:
     def write_generation(self, generation: Generation) -> None:
         """Put the settings for the next iteration in force."""
         data = generation.model_dump(mode="json")
-        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+        text = yaml.dump(data, Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=100)
         head = (
             "# The settings of the next iteration, rewritten after each one. A new run starts from config/AIGen.yaml.\n"
         )
