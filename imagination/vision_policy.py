@@ -105,7 +105,13 @@ def read_part(reply: Reply, request: Request) -> Readout:
     names = tuple(wanted.get("required") or ())
     values = None if reply.source == "thinking" else parse_reply(reply.text, {**wanted, "required": []})
     if not values or not any(name in values for name in names):
-        raise _unreadable(reply, f"no JSON object with the fields {', '.join(names)} could be read from it")
+        lack = ", ".join(names)
+        raise _unreadable(
+            reply,
+            f"it has no value of the kind asked for under {lack}"
+            if values
+            else f"no JSON object with the fields {lack} could be read from it",
+        )
     return Readout(values, reply.text, tuple(name for name in names if name not in values))
 
 

@@ -23,8 +23,8 @@ from imagination.openrouter import is_public, openrouter_url
 from imagination.openrouter_dialect import Dialect, concede, strict_schema
 from imagination.openrouter_faults import Asked, Fault, fault_in
 from imagination.openrouter_faults import trouble as openrouter_trouble
-from imagination.providers import BrokenOff, HttpAnswer, clean_key, key_tail, public_url, seconds_until, short
-from imagination.vision_policy import Attempt, CutOff, next_attempt, rest_of, without_thinking
+from imagination.providers import BrokenOff, HttpAnswer, Reply, clean_key, key_tail, public_url, seconds_until, short
+from imagination.vision_policy import Attempt, CutOff, next_attempt, read_reply, rest_of, without_thinking
 
 NOW = 1_760_000_000.0
 
@@ -508,3 +508,20 @@ def test_strict_schema_closes_objects_and_makes_optional_fields_nullable() -> No
 def test_field_named_like_a_keyword_stays_a_field() -> None:
     schema = {"type": "object", "properties": {"format": {"type": "string"}}, "required": ["format"]}
     assert strict_schema(schema)["properties"] == {"format": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"note": "ok", "likeness": 5e6666666}', "it has no value of the kind asked for under likeness"),
+        ("I cannot say.", "no JSON object with the fields likeness could be read from it"),
+    ],
+)
+def test_what_was_wrong_with_a_reply_is_told_apart(text: str, problem: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"note": {"type": "string"}, "likeness": {"type": "number", "minimum": 0, "maximum": 1}},
+        "required": ["likeness"],
+    }
+    with pytest.raises(UnreadableReply, match=problem):
+        read_reply(Reply(text), Request("comparison", "How alike?", (), schema))
