@@ -66,7 +66,8 @@ def write_head(run: Run, project: str, rules: Rules, checkpoint: Checkpoint) -> 
 def write_index(projects: Path) -> None:
     """projects/index.js: every project with its runs, newest first. Each run's summary is read from its run.js."""
     found: List[Dict[str, Any]] = []
-    for folder in sorted(p for p in projects.iterdir() if (p / "config").is_dir() or (p / "working").is_dir()):
+    folders = (p for p in projects.iterdir() if not p.name.startswith("."))  # a dot: one that is being made
+    for folder in sorted(p for p in folders if (p / "config").is_dir() or (p / "working").is_dir()):
         runs = [_run_summary(run) for run in reversed(Store(folder).runs())]
         found.append({"project": folder.name, "runs": [summary for summary in runs if summary]})
     _receive(projects / "index.js", {"kind": "index", "projects": found})

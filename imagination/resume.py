@@ -59,24 +59,37 @@ def open_run(
     Raises ConfigError when criteria, questions or input changed, when N makes no sense, or when a run that is not
     finished would have to make way for a seeded one.
     """
+    story = foresee(store, setup, reset=reset, resume_from=resume_from, seeding=seeding)
     checkpoint = store.read_checkpoint() if not reset else None
-    if resume_from is not None:
-        return _from(store, setup, _known(store, checkpoint), resume_from, now)
+    if checkpoint is not None and resume_from is not None:
+        return _from(store, setup, checkpoint, resume_from, now)
     if checkpoint is not None and continues(checkpoint, setup.rules.project.max_iterations):
-        if seeding is not None:
-            raise ConfigError(
-                f"--seed-from-ranking starts a new run, but run {checkpoint.run_id} is not finished",
-                "add --reset to leave it as it is, or finish it first",
-            )
-        _check_unchanged(checkpoint, setup)
         if not store.generation_file.is_file():
             store.write_generation(setup.generation)
         run = store.run(checkpoint.run_id)
         checkpoint = checkpoint.model_copy(update={"status": "running", "updated_at": now})
-        return Opening(
-            run, checkpoint, False, f"going on with run {run.run_id} after iteration {checkpoint.last_iteration}"
-        )
+        return Opening(run, checkpoint, False, story)
     return _new(store, setup, reset, now, seeding)
+
+
+def foresee(
+    store: Store, setup: Setup, *, reset: bool, resume_from: Optional[int], seeding: Optional[Seeding] = None
+) -> str:
+    """Say in one line what `open_run` would do, or raise what it would raise; nothing is changed."""
+    checkpoint = store.read_checkpoint() if not reset else None
+    if resume_from is not None:
+        known = _known(store, checkpoint)
+        _check_first(known, resume_from)
+        return f"run {known.run_id} again from iteration {resume_from}"
+    if checkpoint is None or not continues(checkpoint, setup.rules.project.max_iterations):
+        return "a new run"
+    if seeding is not None:
+        raise ConfigError(
+            f"--seed-from-ranking starts a new run, but run {checkpoint.run_id} is not finished",
+            "add --reset to leave it as it is, or finish it first",
+        )
+    _check_unchanged(checkpoint, setup)
+    return f"going on with run {checkpoint.run_id} after iteration {checkpoint.last_iteration}"
 
 
 def _new(store: Store, setup: Setup, reset: bool, now: float, seeding: Optional[Seeding]) -> Opening:
@@ -118,12 +131,15 @@ def _known(store: Store, checkpoint: Optional[Checkpoint]) -> Checkpoint:
     return checkpoint
 
 
-def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: float) -> Opening:
+def _check_first(checkpoint: Checkpoint, first: int) -> None:
     if not 1 <= first <= checkpoint.last_iteration + 1:
         raise ConfigError(
             f"--resume-from {first}: run {checkpoint.run_id} has iterations 1 to {checkpoint.last_iteration}",
             f"name one from 1 to {checkpoint.last_iteration + 1}",
         )
+
+
+def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: float) -> Opening:
     run = store.run(checkpoint.run_id)
     _restore_settings(store, setup, run, first)
     again = run.metadata(first)

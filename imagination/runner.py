@@ -6,6 +6,7 @@ The one place where an error meets the terminal, and where signals become Ctrl-C
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import logging.handlers
 import os
@@ -26,7 +27,7 @@ from .errors import ConfigError, ImaginationError, StoreError, Terminated
 from .judge import Judge
 from .loop import SEED_LIMIT, Loop, Tools
 from .model import RankingMode
-from .resume import open_run, settings_in_force
+from .resume import foresee, open_run, settings_in_force
 from .seeding import find_seeding
 from .services import connect, preflight
 from .setup import Setup, read_setup, sampling_in_force
@@ -55,8 +56,24 @@ class Order:
 
 def run_command(order: Order) -> int:
     """Carry out an order; returns the exit code (decisions.md, "Exit codes")."""
-    console = Console(highlight=False, stderr=False)
-    return guarded(lambda: _carry_out(order, console), "stopped; the same command goes on where it was")
+    _show_any_letter()
+    console = Console(
+        highlight=False, force_terminal=None if sys.stdout.isatty() else False
+    )  # whatever FORCE_COLOR says
+    return guarded(lambda: _carry_out(order, console), f"stopped; the same command{_less(order)} goes on where it was")
+
+
+def _less(order: Order) -> str:
+    """The options that would not go on where the run was."""
+    given = {"--reset": order.reset, "--resume-from": order.resume_from, "--seed-from-ranking": order.seed_from}
+    names = [name for name, value in given.items() if value]
+    return f" without {' and '.join(names)}" if names else ""
+
+
+def _show_any_letter() -> None:
+    """What the output cannot show (a pipe on Windows, an ASCII locale) is written as an escape: no run ends of it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def guarded(act: Callable[[], int], stopped: str = "stopped") -> int:
@@ -106,8 +123,9 @@ def _carry_out(order: Order, console: Console) -> int:
     new = _new_files(project, order, picture) if project.root.is_dir() else _NewFiles(None, None, None)
     if order.dry_run:
         return _rehearse(order, project, picture)
+    if new.rules or new.picture or not project.root.is_dir():
+        read_setup(project, picture=picture)  # nothing is made of files that would not run, or replaced by them
     if not project.root.is_dir():
-        read_setup(project, picture=picture)  # nothing is made of files that would not run
         project = _create(workspace, project, order, picture)
     store = Store(project.root)
     with store.lock(), _logging(store, order.verbose, console):
@@ -200,8 +218,16 @@ def _same_rules(first: Path, second: Path) -> bool:
 
 def _read(order: Order, project: Project, picture: Optional[Path] = None) -> Setup:
     store = Store(project.root)
-    limit = load_rules(project.rules).record.project.max_iterations if project.rules.is_file() else 0
-    return read_setup(project, settings_in_force(store, limit, order.reset, order.resume_from), picture)
+    settings = settings_in_force(store, _limit(project), order.reset, order.resume_from)
+    return read_setup(project, settings, picture)
+
+
+def _limit(project: Project) -> int:
+    """`max_iterations`; 0 where the rules cannot be read, of which `read_setup` tells together with all the rest."""
+    try:
+        return load_rules(project.rules).record.project.max_iterations
+    except ConfigError:
+        return 0
 
 
 def _run(order: Order, project: Project, store: Store, console: Console) -> int:
@@ -229,14 +255,16 @@ def _run(order: Order, project: Project, store: Store, console: Console) -> int:
 def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
     """--dry-run: everything a run would read and ask, and nothing written."""
     setup = _read(order, project, picture)
-    if order.seed_from:
-        find_seeding(Store(project.root), order.seed_from, order.seed_mode)
+    store = Store(project.root)
+    seeding = find_seeding(store, order.seed_from, order.seed_mode) if order.seed_from else None
+    run = foresee(store, setup, reset=order.reset, resume_from=order.resume_from, seeding=seeding)
     with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
         ready = preflight(setup, generator, eyes)
     lines = [
         f"project    {setup.project.name} ({setup.project.root})",
         f"rules      {len(setup.rules.acceptance_criteria)} criteria, {len(setup.rules.questions)} questions, "
         f"up to {setup.rules.project.max_iterations} iterations",
+        f"run        {run}",
         f"input      {setup.source_size[0]}x{setup.source_size[1]} px as it will be sent",
         f"workflow   {setup.workflow.path}",
         f"settings   {settings_line(sampling_in_force(setup.workflow, setup.generation))}",

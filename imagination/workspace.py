@@ -5,11 +5,13 @@ The workspace is the folder that holds `projects/`. Templates come from its `def
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Mapping, Optional
+from typing import Iterator, List, Mapping, Optional
 
 from .errors import ConfigError, StoreError
 
@@ -78,7 +80,8 @@ class Workspace:
         """Names of the projects: folders with a `config/`."""
         if not self.projects.is_dir():
             return []
-        return sorted(p.name for p in self.projects.iterdir() if (p / "config").is_dir())
+        folders = (p for p in self.projects.iterdir() if not p.name.startswith("."))  # a dot: one that is being made
+        return sorted(p.name for p in folders if (p / "config").is_dir())
 
     def project(self, name: str) -> Project:
         """An existing project. Raises ConfigError that names those there are."""
@@ -87,7 +90,7 @@ class Workspace:
             have = ", ".join(self.names()) or "none"
             raise ConfigError(
                 f"there is no project {name} in {self.projects} (there are: {have})",
-                "make one: --rules rules/FILE.yaml --input PICTURE, or copy defaults/ to projects/NAME",
+                "make one: iterativectl project create NAME --from season-winter --input PICTURE",
             )
         return Project(name, folder, self)
 
@@ -102,26 +105,79 @@ class Workspace:
                 return folder / relative
         raise StoreError(f"the template {relative} is missing from {self.templates()[-1]}", "install the tool again")
 
-    def create(self, name: str, rules: Path) -> Project:
-        """Make a project from the templates with `rules` as its rules.yaml; the picture is not part of it."""
-        folder = self.projects / check_name(name)
-        if folder.exists():
-            raise ConfigError(f"{folder} exists already", "use another name")
+    def create(self, name: str, rules: Path, text: Optional[str] = None, picture: Optional[Path] = None) -> Project:
+        """Make a project from the templates with `rules` as its rules.yaml, and `picture`, if any, as its input.
+
+        `text`: what is to stand in rules.yaml, where that is not what `rules` says.
+        """
+        if text is None:
+            text = rules.read_text(encoding="utf-8-sig")
+        with self._making(name) as making:
+            for relative in ("config", "input", "working"):
+                (making / relative).mkdir()
+            for relative in ("AIGen.yaml", "AIVis.yaml"):
+                shutil.copyfile(self.template(f"config/{relative}"), making / "config" / relative)
+            (making / "config" / "rules.yaml").write_bytes(text.encode("utf-8"))
+            if picture is not None:
+                Project(name, making, self).put_input(picture)
+        return Project(name, self.projects / name, self)
+
+    def copy_in(self, name: str, source: Path) -> Project:
+        """Make a project of a folder that ships with the tool; what runs have left there stays behind."""
+        left = shutil.ignore_patterns("working", "logs", "output")
+        with self._making(name) as making:
+            shutil.copytree(source, making, ignore=left, dirs_exist_ok=True)
+        return Project(name, self.projects / name, self)
+
+    def check_free(self, name: str) -> None:
+        """Refuse the name of a project that is there, also one that differs in case alone. Raises ConfigError."""
+        check_name(name)
+        taken = {_folded(p.name): p.name for p in self.projects.iterdir()} if self.projects.is_dir() else {}
+        other = taken.get(_folded(name))
+        if other == name:
+            raise ConfigError(f"{self.projects / name} exists already", "use another name")
+        if other is not None:
+            raise ConfigError(
+                f"{name} differs from the project {other} in case alone: on many systems they are one folder",
+                "use another name",
+            )
+
+    @contextlib.contextmanager
+    def _making(self, name: str) -> Iterator[Path]:
+        """A folder to make a project in. It gets its name when all is there; nothing is left of one that fails."""
+        self.check_free(name)
         making = self.projects / f".{name}.new"
         try:
             shutil.rmtree(making, ignore_errors=True)
-            for relative in ("config", "input", "working", "schema"):
-                (making / relative).mkdir(parents=True)
-            for relative in ("AIGen.yaml", "AIVis.yaml"):
-                shutil.copyfile(self.template(f"config/{relative}"), making / "config" / relative)
-            for schema in self.template("schema/rules.schema.json").parent.glob("*.json"):
-                shutil.copyfile(schema, making / "schema" / schema.name)
-            text = rules.read_text(encoding="utf-8-sig")
-            (making / "config" / "rules.yaml").write_text(_MODELINE.sub(r"\1../schema/\2", text), encoding="utf-8")
-            making.rename(folder)
+            making.mkdir(parents=True)
+            yield making
+            self._point_at_schemas(making)
+            making.rename(self.projects / name)
         except OSError as err:
-            raise StoreError(f"{folder} cannot be made: {err.strerror or err}") from err
-        return Project(name, folder, self)
+            raise StoreError(f"{self.projects / name} cannot be made: {err.strerror or err}") from err
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+
+    def _point_at_schemas(self, project: Path) -> None:
+        """Give a project the schemas that the first line of its files names, so that editors find them."""
+        (project / "schema").mkdir(exist_ok=True)
+        for schema in self.template("schema/rules.schema.json").parent.glob("*.json"):
+            shutil.copyfile(schema, project / "schema" / schema.name)
+        for path in (project / "config").glob("*.yaml"):
+            text = path.read_bytes().decode("utf-8", "surrogateescape")
+            path.write_bytes(_MODELINE.sub(r"\1../schema/\2", text).encode("utf-8", "surrogateescape"))
+
+    def example_picture(self) -> Path:
+        """The templates' example picture. Raises StoreError when the installation is damaged."""
+        for folder in self.templates():
+            for path in sorted((folder / "input").glob("example.*")):
+                return path
+        raise StoreError(f"the example picture is missing from {self.templates()[-1]}", "install the tool again")
+
+
+def _folded(name: str) -> str:
+    """A name as file systems compare that know no case, and that compose letters with their accents."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 @dataclass(frozen=True)

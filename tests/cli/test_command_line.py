@@ -1,0 +1,452 @@
+"""The command as it is typed: exit codes, what is said, and what is and is not on disk afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Iterator, List
+
+import pytest
+import yaml
+from desk import BUILTIN_VISION, GENERATION, ROOT, Desk, checkpoint, png, rules, run_ids, tree
+
+
+def dead_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+# --- exit codes ---------------------------------------------------------------------------------------------------------
+
+
+def test_0_every_criterion_passed(desk: Desk) -> None:
+    project = desk.project()
+    result = desk.run("--project", "p")
+    assert result.exit_code == 0, result.output
+    assert "passed: all 1 criteria met in iteration 1" in result.output
+    assert f"output: {project / 'output' / 'output.png'}" in result.output
+    assert json.loads((project / "output" / "output_metadata.json").read_text("utf-8"))["result"] == "passed"
+
+
+def test_1_ended_without_and_the_best_is_in_output(desk: Desk) -> None:
+    project = desk.project(passes=False, iterations=2)
+    result = desk.run("--project", "p")
+    assert result.exit_code == 1, result.output
+    assert "not passed in 2 iterations; best is iteration 1 with 0%" in result.output
+    assert json.loads((project / "output" / "output_metadata.json").read_text("utf-8"))["result"] == "best_so_far"
+    assert (checkpoint(project)["status"], checkpoint(project)["last_iteration"]) == ("exhausted", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "name a project (--project NAME) or a rules file"),
+        (["--project", "p", "--reset", "--resume-from", "1"], "use one of them"),
+        (["--project", "p", "--resume-from", "0"], "--resume-from"),
+        (["--project", "p", "--no-such"], "--no-such"),
+        (["--project", "nobody"], "there is no project nobody"),
+        (["--project", "../p"], '"../p" cannot be a project name'),
+        (["--project", "p", "--workspace", "nowhere"], "--workspace: nowhere is not a folder"),
+        (["--project", "p", "--resume-from", "1"], "p has no run to resume"),
+        (["--rules", "none.yaml"], "none.yaml does not exist"),
+        (["--project", "p", "--input", "none.png"], "--input: none.png is not a file"),
+    ],
+)
+def test_2_options_that_make_no_sense(desk: Desk, arguments: List[str], told: str) -> None:
+    desk.project()
+    result = desk.run(*arguments)
+    assert result.exit_code == 2
+    assert told in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("comfyui", "vision", "told"),
+    [
+        ({"host": "127.0.0.1"}, BUILTIN_VISION, "ComfyUI"),
+        ({"host": "builtin"}, {"provider": "ollama", "model": "eyes"}, "Ollama"),
+    ],
+)
+def test_3_a_service_that_cannot_be_reached(desk: Desk, comfyui: Any, vision: Any, told: str) -> None:
+    project = desk.project()
+    port = dead_port()
+    desk.write(project / "config" / "AIGen.yaml", {**GENERATION, "comfyui": {**comfyui, "port": port}})
+    if vision != BUILTIN_VISION:
+        vision = {**vision, "base_url": f"http://127.0.0.1:{port}"}
+    desk.write(project / "config" / "AIVis.yaml", {**vision, "retries": 0})
+    result = desk.run("--project", "p")
+    assert result.exit_code == 3
+    assert re.search(rf"error: .*{told}.*{port}.*\nhint: \S", result.output)
+    assert run_ids(project) == []
+
+
+def test_3_a_checkpoint_file_that_the_server_does_not_have(desk: Desk) -> None:
+    project = desk.project()
+    desk.write(project / "config" / "AIGen.yaml", {**GENERATION, "model": {"ckpt_name": "other.safetensors"}})
+    result = desk.run("--project", "p")
+    assert result.exit_code == 3
+    assert 'knows no ckpt_name "other.safetensors"; it has: builtin.safetensors' in result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"run_id": ', "is damaged: it is no JSON"),
+        ('{"format": 2}', "has format 2, newer than this program knows (1)"),
+    ],
+)
+def test_4_a_resume_point_that_cannot_be_read(desk: Desk, content: str, told: str) -> None:
+    project = desk.project()
+    desk.write(project / "working" / "checkpoint.json", content)
+    result = desk.run("--project", "p")
+    assert (result.exit_code, "Traceback" in result.output) == (4, False)
+    assert told in result.output
+
+
+def test_a_torn_resume_point_is_got_over_with_reset(desk: Desk) -> None:
+    project = desk.project()
+    desk.write(project / "working" / "checkpoint.json", "{")
+    refused = desk.run("--project", "p")
+    assert "hint: start afresh with --reset" in refused.output
+    assert desk.run("--project", "p", "--reset").exit_code == 0
+
+
+# --- finding the project ------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_project_names_those_there_are(desk: Desk) -> None:
+    desk.project("garden")
+    desk.project("lake")
+    (desk.root / "projects" / ".new.new" / "config").mkdir(parents=True)  # left behind by a killed `--rules`
+    result = desk.run("--project", "lakes")
+    assert f"there is no project lakes in {desk.root / 'projects'} (there are: garden, lake)" in result.output
+
+
+def test_the_workspace_is_the_nearest_folder_upward(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = desk.project() / "config"
+    monkeypatch.chdir(inside)
+    assert "ready: a run would start" in desk.run("--project", "p", "--dry-run").output
+
+
+def test_the_workspace_can_be_named(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.project()
+    monkeypatch.chdir(tmp_path)
+    assert desk.run("--project", "p", "--dry-run").exit_code == 2
+    assert desk.run("--project", "p", "--dry-run", "--workspace", desk.root).exit_code == 0
+    monkeypatch.setenv("ITERATIVE_IMAGINATION_HOME", str(desk.root))
+    assert desk.run("--project", "p", "--dry-run").exit_code == 0
+
+
+def test_a_name_that_differs_from_the_folder_is_a_warning(desk: Desk) -> None:
+    project = desk.project()
+    desk.write(project / "config" / "rules.yaml", rules("other"))
+    result = desk.run("--project", "p")
+    assert result.exit_code == 0
+    assert re.search(r'warning: .*rules\.yaml:\d+ project\.name is "other", but the folder is p', result.output)
+
+
+def test_a_prompts_file_in_the_top_folder_is_pointed_out(desk: Desk) -> None:
+    project = desk.project()
+    desk.write(project / "prompts.yaml", {"describe": "look"})
+    assert f"{project / 'prompts.yaml'} is not read" in desk.run("--project", "p", "--dry-run").output
+
+
+# --- what is wrong in a file --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("rules.yaml", "project: [\n", "rules.yaml:2 is not valid YAML"),
+        ("rules.yaml", "", "rules.yaml"),
+        ("AIGen.yaml", "\tworkflow_file: x", "AIGen.yaml:1 is not valid YAML"),
+        ("AIGen.yaml", yaml.safe_dump({**GENERATION, "parameters": {"denoise": 1.4}}), "parameters.denoise is 1.4"),
+        ("AIGen.yaml", yaml.safe_dump({**GENERATION, "workflow_file": "none.json"}), "none.json is not there"),
+        ("AIVis.yaml", "provider: ollamma", "did you mean ollama?"),
+        ("prompts.yaml", "comparison: look", "must use {shape}"),
+    ],
+)
+def test_a_wrong_file_is_told_without_a_traceback(desk: Desk, name: str, text: str, told: str) -> None:
+    project = desk.project()
+    desk.write(project / "config" / name, text)
+    before = {k: v for k, v in tree(project).items() if not k.startswith(("working", "logs"))}
+    result = desk.run("--project", "p")
+    assert result.exit_code == 2
+    assert result.output.startswith("error: ") and told in result.output
+    assert len(result.output.strip().split("\n")) <= 3
+    assert {k: v for k, v in tree(project).items() if not k.startswith(("working", "logs"))} == before
+
+
+def test_the_problems_of_all_files_are_told_together(desk: Desk) -> None:
+    project = desk.project()
+    desk.write(project / "config" / "rules.yaml", "project: {}")
+    desk.write(project / "config" / "AIVis.yaml", "provider: x")
+    desk.write(project / "config" / "prompts.yaml", "describe: '{x}'")
+    (project / "input" / "input.png").write_bytes(b"text")
+    result = desk.run("--project", "p", "--dry-run")
+    assert result.exit_code == 2
+    for told in ("rules.yaml:1", "AIVis.yaml:1", "prompts.yaml:1", "input.png is no picture"):
+        assert told in result.output
+
+
+# --- --dry-run ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_tells_what_a_run_would_use_and_writes_nothing(desk: Desk) -> None:
+    desk.project()
+    before = tree(desk.root)
+    result = desk.run("--project", "p", "--dry-run")
+    assert result.exit_code == 0
+    assert "input      48x32 px" in result.output and "denoise=0.2 cfg=5 steps=1" in result.output
+    assert tree(desk.root) == before
+
+
+def test_a_dry_run_of_a_project_that_is_yet_to_be_made_writes_nothing(desk: Desk) -> None:
+    desk.templates()
+    named, picture = desk.file("new.yaml", rules("new")), desk.file("photo.png", png())
+    before = tree(desk.root)
+    result = desk.run("--rules", named, "--input", picture, "--dry-run")
+    assert (result.exit_code, tree(desk.root)) == (0, before), result.output
+
+
+def test_a_dry_run_after_a_run_writes_nothing(desk: Desk) -> None:
+    desk.project()
+    desk.run("--project", "p")
+    before = tree(desk.root)
+    assert desk.run("--project", "p", "--dry-run").exit_code == 0
+    assert tree(desk.root) == before
+
+
+def test_a_dry_run_refuses_what_a_run_would_refuse(desk: Desk) -> None:
+    project = desk.project()
+    other = desk.file("other.yaml", rules("p", passes=False))
+    assert desk.run("--rules", other, "--dry-run").exit_code == 2
+    assert desk.run("--project", "p", "--resume-from", "3", "--dry-run").exit_code == 2
+    stopped = {**_ran(desk, project), "status": "stopped", "rules_sha256": "another"}
+    desk.write(project / "working" / "checkpoint.json", json.dumps(stopped))
+    result = desk.run("--project", "p", "--dry-run")
+    assert result.exit_code == 2 and "changed since run" in result.output
+
+
+def _ran(desk: Desk, project: Path) -> Any:
+    desk.run("--project", "p")
+    return checkpoint(project)
+
+
+# --- --rules and --input ------------------------------------------------------------------------------------------------
+
+
+def test_rules_and_a_picture_make_a_project_and_run_it(desk: Desk) -> None:
+    desk.templates()
+    named, picture = desk.file("new.yaml", rules("new")), desk.file("photo.PNG", png())
+    result = desk.run("--rules", named, "--input", picture)
+    assert result.exit_code == 0, result.output
+    project = desk.root / "projects" / "new"
+    assert (project / "input" / "input.png").read_bytes() == picture.read_bytes()
+    assert (project / "config" / "rules.yaml").read_bytes() == named.read_bytes()
+    assert {p.name for p in (project / "config").iterdir()} == {"rules.yaml", "AIGen.yaml", "AIVis.yaml"}
+    again = desk.run("--rules", named, "--input", picture)
+    assert again.exit_code == 0 and len(run_ids(project)) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"project": {"max_iterations": 1}, "acceptance_criteria": []}, "acceptance_criteria"),
+        (rules(""), "names no project"),
+        (rules("a/b"), "cannot be a project name"),
+        (rules("new"), "project new is new and has no picture"),
+    ],
+)
+def test_no_project_is_made_of_what_would_not_run(desk: Desk, content: Any, told: str) -> None:
+    result = desk.run("--rules", desk.file("r.yaml", content))
+    assert result.exit_code == 2 and told in result.output
+    assert list((desk.root / "projects").iterdir()) == []
+
+
+def test_no_project_is_made_of_a_picture_that_is_none(desk: Desk) -> None:
+    desk.templates()
+    result = desk.run("--rules", desk.file("r.yaml", rules("new")), "--input", desk.file("x.png", b"text"))
+    assert result.exit_code == 2 and "is no picture" in result.output
+    assert list((desk.root / "projects").iterdir()) == []
+
+
+def test_other_files_than_a_project_has_are_refused_naming_two_ways_on(desk: Desk) -> None:
+    project = desk.project()
+    before = tree(project)
+    named, picture = desk.file("r.yaml", rules("p", iterations=3)), desk.file("x.png", png(10))
+    result = desk.run("--rules", named, "--input", picture)
+    assert result.exit_code == 2
+    assert "project p has other rules and picture already" in result.output
+    assert "another project.name" in result.output and "--reset" in result.output
+    assert tree(project) == before
+
+
+def test_reset_replaces_files_and_keeps_the_old_ones(desk: Desk) -> None:
+    project = desk.project()
+    old = [(project / "config" / "rules.yaml").read_bytes(), (project / "input" / "input.png").read_bytes()]
+    named, picture = desk.file("r.yaml", rules("p", iterations=3)), desk.file("x.png", png(10))
+    assert desk.run("--rules", named, "--input", picture, "--reset").exit_code == 0
+    kept = sorted((project / "working" / "replaced").rglob("*.*"))
+    assert {path.name for path in kept} == {"rules.yaml", "input.png"}
+    assert sorted(path.read_bytes() for path in kept) == sorted(old)
+    assert (project / "config" / "rules.yaml").read_bytes() == named.read_bytes()
+    assert (project / "input" / "input.png").read_bytes() == picture.read_bytes()
+
+
+@pytest.mark.parametrize("broken", ["rules", "picture"])
+def test_reset_replaces_nothing_by_what_would_not_run(desk: Desk, broken: str) -> None:
+    project = desk.project()
+    before = {k: v for k, v in tree(project).items() if not k.startswith(("working", "logs"))}
+    named = desk.file("r.yaml", "project: {name: p}" if broken == "rules" else rules("p", iterations=3))
+    picture = desk.file("x.png", b"text" if broken == "picture" else png(10))
+    result = desk.run("--project", "p", "--rules", named, "--input", picture, "--reset")
+    assert result.exit_code == 2
+    assert {k: v for k, v in tree(project).items() if not k.startswith(("working", "logs"))} == before
+
+
+def test_a_project_without_a_picture_takes_the_one_named(desk: Desk) -> None:
+    project = desk.project()
+    (project / "input" / "input.png").unlink()
+    refused = desk.run("--project", "p")
+    assert refused.exit_code == 2 and "--input PICTURE" in refused.output
+    assert desk.run("--project", "p", "--input", desk.file("x.png", png(10))).exit_code == 0
+    assert (project / "input" / "input.png").read_bytes() == png(10)
+
+
+def test_a_folder_without_rules_takes_the_ones_named(desk: Desk) -> None:
+    project = desk.project()
+    (project / "config" / "rules.yaml").unlink()
+    assert desk.run("--rules", desk.file("r.yaml", rules("p"))).exit_code == 0
+    assert (project / "config" / "rules.yaml").is_file()
+
+
+# --- going on and starting afresh ---------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_left_alone_and_a_new_one_started(desk: Desk) -> None:
+    project = desk.project()
+    desk.run("--project", "p")
+    first = tree(project / "working" / run_ids(project)[0])
+    assert "new run" in desk.run("--project", "p").output
+    assert len(run_ids(project)) == 2
+    after = tree(project / "working" / run_ids(project)[0])
+    assert {name: after[name] for name in first} == first
+    assert {name.split("/")[0] for name in set(after) - set(first)} == {"output"}
+
+
+def test_resume_from_repeats_an_iteration_and_sets_the_old_one_aside(desk: Desk) -> None:
+    project = desk.project(passes=False, iterations=2)
+    desk.run("--project", "p")
+    result = desk.run("--project", "p", "--resume-from", "2")
+    assert result.exit_code == 1 and "again from iteration 2" in result.output
+    (run_id,) = run_ids(project)
+    aside = list((project / "working" / run_id / "superseded").glob("*/images/*"))
+    assert [path.name for path in aside] == ["iteration_2.png"]
+
+
+# --- what is said -------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_terminal_there_are_plain_lines(desk: Desk) -> None:
+    desk.project(passes=False)
+    for environ in ({}, {"FORCE_COLOR": "1"}):
+        with desk.start("--project", "p", "--reset", **environ) as process:
+            said = process.communicate()[0]
+        assert process.returncode == 1
+        assert "\x1b" not in said and "\r" not in said
+        assert re.search(r"^\d\d:\d\d:\d\d iteration 1/1 denoise=0.2 cfg=5 steps=1 seed=\d+", said, re.MULTILINE)
+        assert re.search(r"^\d\d:\d\d:\d\d iteration 1 score=0 similarity=\d\.\d\d failed=likeness", said, re.MULTILINE)
+
+
+def test_letters_that_the_output_cannot_show_end_no_run(desk: Desk) -> None:
+    project = desk.project("über", passes=False, iterations=2)
+    with desk.start("--project", "über", PYTHONIOENCODING="ascii") as process:
+        said = process.communicate()[0]
+    assert process.returncode == 1, said
+    assert checkpoint(project)["status"] == "exhausted"
+
+
+def test_verbose_shows_the_log_and_writes_it(desk: Desk) -> None:
+    project = desk.project()
+    result = desk.run("--project", "p", "--verbose")
+    assert re.search(r"(INFO|DEBUG) imagination\.", result.output)
+    assert " DEBUG " in (project / "logs" / "app.log").read_text("utf-8")
+
+
+@pytest.mark.parametrize("script", ["iterative_imagination.py", "iterativectl.py"])
+def test_help_imports_only_click(script: str) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "sys.argv = ['x', '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(ROOT / script)!r}, run_name='__main__')\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'pydantic', 'PIL', 'yaml', 'requests', 'rich', 'websocket', 'filelock', 'aiohttp'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, encoding="utf-8", check=True).stdout
+    assert "Usage:" in said and said.endswith("HEAVY []\n")
+
+
+def test_without_aiohttp_the_engines_name_the_command_that_helps(desk: Desk, tmp_path: Path) -> None:
+    desk.project()
+    desk.write(tmp_path / "lacking" / "aiohttp.py", "raise ImportError('No module named aiohttp')")
+    with desk.start("--project", "p", PYTHONPATH=str(tmp_path / "lacking")) as process:
+        said = process.communicate()[0]
+    assert process.returncode == 2
+    assert "error: the built-in engines need aiohttp, which is not installed\nhint: pip install" in said
+
+
+# --- stopping -----------------------------------------------------------------------------------------------------------
+
+
+def lines_until(process: Any, word: str) -> Iterator[str]:
+    for line in process.stdout:
+        yield line
+        if word in line:
+            return
+    raise AssertionError(f"ended without {word!r}")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_can_go_on(desk: Desk, number: int, code: int) -> None:
+    project = desk.project(passes=False, iterations=5000)
+    with desk.start("--project", "p") as process:
+        list(lines_until(process, "iteration 2/5000"))
+        os.kill(process.pid, number)
+        said = process.communicate(timeout=60)[0]
+    assert (process.returncode, "Traceback" in said) == (code, False), said
+    assert "stopped; " in said
+    stopped = checkpoint(project)
+    assert stopped["status"] == "stopped" and stopped["last_iteration"] >= 1
+    assert (project / "output" / "output.png").is_file()
+    done = stopped["last_iteration"]
+    desk.write(project / "config" / "rules.yaml", rules(passes=False, iterations=done + 1))
+    result = desk.run("--project", "p")
+    assert result.exit_code == 1 and f"going on with run {stopped['run_id']} after iteration {done}" in result.output
+    assert (checkpoint(project)["run_id"], checkpoint(project)["last_iteration"]) == (stopped["run_id"], done + 1)
+
+
+def test_a_second_run_of_a_project_is_refused_while_the_first_is_at_work(desk: Desk) -> None:
+    project = desk.project(passes=False, iterations=5000)
+    with desk.start("--project", "p") as process:
+        try:
+            list(lines_until(process, "iteration 1/5000"))
+            result = desk.run("--project", "p")
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+    assert result.exit_code == 4
+    assert re.search(rf"another run is at work on p \(process {process.pid}, since .*\)", result.output)
+    assert len(run_ids(project)) == 1
