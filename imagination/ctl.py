@@ -10,6 +10,7 @@ import click
 from . import __version__
 from .cli import CONTEXT, check_run_options, run_options
 from .completion import project_option, run_ids
+from .ctl_comfyui import comfyui
 
 
 @click.group(context_settings=CONTEXT)
@@ -31,6 +32,9 @@ def main() -> None:
       eval "$(_ITERATIVECTL_COMPLETE=zsh_source iterativectl)"    # ~/.zshrc
       _ITERATIVECTL_COMPLETE=fish_source iterativectl | source    # config.fish
     """
+
+
+main.add_command(comfyui)
 
 
 @main.command()
