@@ -189,7 +189,7 @@ def _handler(served: Served) -> Any:
         def serve(self) -> None:
             raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             endpoint = _endpoint(self.command, self.path)
-            head = len(self.raw_requestline) + len(str(self.headers))
+            head = len(self.requestline) + len(str(self.headers)) + 2
             served.tally.append((served.name, endpoint, head + len(raw)))
             if endpoint == "GET /ws":
                 self.listen()

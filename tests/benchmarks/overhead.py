@@ -32,6 +32,7 @@ START_UP = 2.0  # times `import click`: what --help may take
 STARTS = 15  # of each, in turn
 
 Request = Tuple[str, str, int]  # service, endpoint, bytes
+Row = Tuple[str, str, str]  # label, figure, remark
 
 
 # --- the run, in a process of its own ------------------------------------------------------------------------------------
@@ -43,6 +44,7 @@ class Mark:
 
     wall: float
     cpu: float  # of this process, all threads
+    system: float  # of that, in the operating system
     fsync: float  # spent waiting for the disk
 
 
@@ -61,12 +63,12 @@ class Probe:
         """Watch this process: it does nothing but this one run."""
         from imagination.comfyui import ComfyUI
 
-        os.fsync = self._timed_fsync(os.fsync)
+        os.fsync = self._timed_fsync(os.fsync)  # type: ignore[assignment]
         base64.b64encode = self._counted(base64.b64encode)
         ComfyUI.generate = self._between(ComfyUI.generate)  # type: ignore[method-assign]
 
     def _mark(self) -> Mark:
-        return Mark(time.perf_counter(), time.process_time(), self._fsync)
+        return Mark(time.perf_counter(), time.process_time(), os.times().system, self._fsync)
 
     def _between(self, generate: Callable[..., Any]) -> Callable[..., Any]:
         def marked(*args: Any, **kwargs: Any) -> Any:
@@ -157,7 +159,7 @@ def _make_project(root: Path, ports: Dict[str, int]) -> None:
     project = Workspace(root).create("overhead", shipped("defaults") / "config" / "rules.yaml")
     with Image.open(PHOTO) as image:
         image.resize((512, 512), Image.Resampling.LANCZOS).save(project.root / "input" / "input.png")
-    changes = {
+    changes: Dict[Path, Dict[str, Any]] = {
         project.rules: {"project": {"name": "overhead", "max_iterations": ITERATIONS}},
         project.generation: {"comfyui": {"host": "127.0.0.1", "port": ports["comfyui"]}},
         project.vision: {"base_url": f"http://127.0.0.1:{ports['ollama']}"},
@@ -194,24 +196,41 @@ def measure_start() -> Tuple[float, float]:
 # --- the table -----------------------------------------------------------------------------------------------------------
 
 
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms"
+
+
+def _mean(readings: Sequence[Dict[str, float]], name: str) -> float:
+    return statistics.fmean(reading[name] for reading in readings)  # for clocks that go in ticks of 10 ms
+
+
 def _median(readings: Sequence[Dict[str, float]], name: str) -> float:
     return statistics.median(reading[name] for reading in readings)
 
 
-def time_rows(readings: Dict[str, Any]) -> List[Tuple[str, str, str]]:
-    """Our own time per iteration against the yardstick, in wall and in CPU time."""
+def time_rows(readings: Dict[str, Any]) -> List[Row]:
+    """Our own time per iteration against the yardstick. CPU time is what the target is held to: see README.md."""
     spans, encodings = readings["spans"], readings["encodings"]
-    rows = [("PNG encoding of 1024x1024", f"{1000 * _median(encodings, 'wall'):.1f} ms", "")]
-    for name, label in (("wall", "wall time"), ("cpu", "CPU time")):
-        own, yardstick = _median(spans, name), _median(encodings, name)
-        verdict = f"{own / yardstick:.3f} of an encoding, target < {SHARE}: {_met(own / yardstick < SHARE)}"
-        rows.append((f"{label} per iteration", f"{1000 * own:.1f} ms", verdict))
-    waited = _median(spans, "fsync")
-    rows.append(("  of the wall time: fsync", f"{1000 * waited:.1f} ms", f"{waited / _median(spans, 'wall'):.0%}"))
-    return rows
+    own, yardstick = (
+        {name: _median(spans, name) for name in spans[0]},
+        {n: _median(encodings, n) for n in ("wall", "cpu")},
+    )
+    ratio = {name: own[name] / yardstick[name] for name in yardstick}
+    held = f"{ratio['cpu']:.2f} of the encoding, target < {SHARE}: {_met(ratio['cpu'] < SHARE)}"
+    return [
+        ("PNG encoding of 1024x1024", f"{_ms(yardstick['cpu'])} CPU", f"{_ms(yardstick['wall'])} wall"),
+        ("CPU time per iteration", _ms(own["cpu"]), held),
+        (
+            "  in the operating system",
+            _ms(_mean(spans, "system")),
+            f"{_mean(spans, 'system') / _mean(spans, 'cpu'):.0%}",
+        ),
+        ("wall time per iteration", _ms(own["wall"]), f"{ratio['wall']:.2f} of the encoding"),
+        ("  waiting for fsync", _ms(own["fsync"]), f"{own['fsync'] / own['wall']:.0%}"),
+    ]
 
 
-def traffic_rows(readings: Dict[str, Any], asked: Sequence[Request]) -> List[Tuple[str, str, str]]:
+def traffic_rows(readings: Dict[str, Any], asked: Sequence[Request]) -> List[Row]:
     """Bytes and requests per iteration, counted from the first job's order to the last one's."""
     orders = [n for n, (_, endpoint, _) in enumerate(asked) if endpoint == "POST /prompt"]
     steady, turns = asked[orders[0] : orders[-1]], len(orders) - 1
@@ -235,7 +254,7 @@ def traffic_rows(readings: Dict[str, Any], asked: Sequence[Request]) -> List[Tup
     return rows
 
 
-def start_rows(of_help: float, of_click: float) -> List[Tuple[str, str, str]]:
+def start_rows(of_help: float, of_click: float) -> List[Row]:
     ratio = of_help / of_click
     return [
         ("import click", f"{1000 * of_click:.0f} ms", ""),
@@ -254,7 +273,7 @@ def main(arguments: Sequence[str]) -> int:
     readings, asked = measure_run()
     rows = [*time_rows(readings), *traffic_rows(readings, asked), *start_rows(*measure_start())]
     for label, figure, remark in rows:
-        print(f"{label:<32} {figure:>10}  {remark}".rstrip())
+        print(f"{label:<28} {figure:>13}  {remark}".rstrip())
     return 0
 
 
