@@ -11,6 +11,8 @@ from . import __version__
 from .cli import CONTEXT, check_run_options, run_options
 from .completion import project_option, run_ids
 from .ctl_comfyui import comfyui
+from .ctl_project import demo, project
+from .ctl_rules import rules
 
 
 @click.group(context_settings=CONTEXT)
@@ -35,6 +37,11 @@ def main() -> None:
 
 
 main.add_command(comfyui)
+
+
+main.add_command(demo)
+main.add_command(project)
+main.add_command(rules)
 
 
 @main.command()

@@ -110,8 +110,9 @@ class Workspace:
 
         `text`: what is to stand in rules.yaml, where that is not what `rules` says.
         """
-        if text is None:
-            text = rules.read_text(encoding="utf-8-sig")
+        from .config import read_text
+
+        text = read_text(rules) if text is None else text
         with self._making(name) as making:
             for relative in ("config", "input", "working"):
                 (making / relative).mkdir()
