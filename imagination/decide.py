@@ -7,8 +7,8 @@ were paid for are put into the resume point at once. Writing the decision down i
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from .assess import usage_of
 from .errors import VisionError
@@ -46,17 +46,26 @@ class Decider:
         last = history[-1]
         if pending is None or pending.iteration != last.iteration:
             pending = Pending(iteration=last.iteration, parameters=last.sampling.as_dict(), prompts=last.prompts)
-        plan = self.strategy.next(history, generation.locked)
-        pending, suggested = self._suggested(pending, last, plan.sampling, generation)
-        pending, prompts, prompt_moves = self._improved(pending, last)
-        decided = in_force(generation, last.sampling, suggested.sampling, prompts)
-        return Decision(decided, (*plan.moves, *suggested.moves, *prompt_moves), pending)
+        pending, plan = self._planned(history, pending, generation, frozenset(generation.locked))
+        edits = edited(generation, last.sampling, plan.sampling)
+        if edits:  # the user's own hand goes before ours
+            pending, plan = self._planned(history, pending, generation, frozenset({*generation.locked, *edits}))
+        pending, prompts, prompt_moves = self._improved(pending, last, generation.prompts)
+        decided = in_force(generation, last.sampling, replace(plan.sampling, **edits), prompts)
+        return Decision(decided, (*_told(edits, last.sampling), *plan.moves, *prompt_moves), pending)
+
+    def _planned(
+        self, history: Sequence[Attempt], pending: Pending, generation: Generation, locked: FrozenSet[str]
+    ) -> Tuple[Pending, Plan]:
+        """The strategy's settings with what is taken of the suggestion. Asks at most once, however often it is called."""
+        plan = self.strategy.next(history, locked)
+        pending, suggested = self._suggested(pending, history[-1], plan.sampling, generation, locked)
+        return pending, Plan(suggested.sampling, (*plan.moves, *suggested.moves))
 
     def _suggested(
-        self, pending: Pending, last: Attempt, sampling: Sampling, generation: Generation
+        self, pending: Pending, last: Attempt, sampling: Sampling, generation: Generation, locked: FrozenSet[str]
     ) -> Tuple[Pending, Plan]:
         """Outside the similarity band the model is shown AIGen.yaml; what is valid of its suggestion is taken."""
-        locked = set(generation.locked)
         comparison = last.comparison
         asked = comparison.source == "aivis" and outside_band(comparison.similarity_score)
         if asked and pending.suggestion is None and not {"steps", "sampler_name", "scheduler"} <= locked:
@@ -70,9 +79,9 @@ class Decider:
             self.keep(pending)
         return pending, accept_suggestion(sampling, pending.suggestion or {}, self.choices, locked)
 
-    def _improved(self, pending: Pending, last: Attempt) -> Tuple[Pending, Prompts, List[Move]]:
-        """Prompts rewritten by the model for what failed, then shaped by the tags."""
-        old = last.prompts
+    def _improved(self, pending: Pending, last: Attempt, configured: Prompts) -> Tuple[Pending, Prompts, List[Move]]:
+        """Prompts rewritten by the model for what failed, then shaped by the tags; from the user's own where edited."""
+        old = _newest(configured, last.prompts, pending.improvement)
         if pending.improvement is None:
 
             def ask() -> Any:
@@ -105,6 +114,30 @@ class Decider:
             self.warn(f"no {purpose} from the vision model: {err}")
         timings = {**pending.timings, purpose: round(self.clock() - started, 3)}
         return pending.model_copy(update={"usage": pending.usage + usage, "timings": timings}), got
+
+
+def edited(generation: Generation, used: Sampling, wanted: Sampling) -> Dict[str, Any]:
+    """What the user has changed in working/AIGen.yaml since the judged picture was begun.
+
+    A value that is `wanted` may be our own, written before a kill and now decided anew: that is no edit.
+    """
+    configured, before, after = generation.parameters.model_dump(), used.as_dict(), wanted.as_dict()
+    names = [name for name in before if name != "seed" and configured[name] is not None and before[name] is not None]
+    return {name: configured[name] for name in names if configured[name] not in (before[name], after[name])}
+
+
+def _newest(configured: Prompts, used: Prompts, ours: Optional[Prompts]) -> Prompts:
+    """The prompts to improve: those of the judged picture, or what the user has written since. Empty ones say nothing."""
+    found = Prompts(
+        positive=configured.positive if configured.positive.strip() else used.positive,
+        negative=configured.negative if configured.negative.strip() else used.negative,
+    )
+    return used if found == ours else found
+
+
+def _told(edits: Mapping[str, Any], used: Sampling) -> List[Move]:
+    before = used.as_dict()
+    return [Move(what=f"{k} {before[k]} → {v}", why="edited in working/AIGen.yaml") for k, v in edits.items()]
 
 
 def in_force(generation: Generation, used: Sampling, wanted: Sampling, prompts: Prompts) -> Generation:

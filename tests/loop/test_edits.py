@@ -1,0 +1,92 @@
+"""What the user writes into working/AIGen.yaml while a run is at work."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+import pytest
+import yaml
+from scripted import ALL, NONE, Bench, ScriptedGenerator, ScriptedVision
+
+from imagination.decide import Decider
+from imagination.judge import Judge
+from imagination.loop import Observer
+from imagination.model import Attempt, Checkpoint, Evaluation, Metadata, Sampling
+from imagination.setup import read_setup
+from imagination.tuning import STRATEGIES
+
+
+class Editor(Observer):
+    """Edits the settings in force when the picture of `iteration` has been judged, that is before the next is decided."""
+
+    def __init__(self, bench: Bench, iteration: int, **parameters: Any) -> None:
+        self.bench = bench
+        self.iteration = iteration
+        self.parameters = parameters
+        self.prompts: Dict[str, str] = {}
+
+    def iteration_ends(self, metadata: Metadata, evaluation: Optional[Evaluation], checkpoint: Checkpoint) -> None:
+        if metadata.iteration == self.iteration:
+            settings = self.bench.settings()
+            settings["parameters"].update(self.parameters)
+            settings["prompts"].update(self.prompts)
+            self.bench.store.generation_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+
+@pytest.mark.parametrize("similarity", [0.9, 0.5])
+def test_an_edit_is_in_force_from_the_next_iteration_on(bench: Bench, similarity: float) -> None:
+    generator, vision = ScriptedGenerator(), ScriptedVision([NONE, NONE, ALL], similarity)
+    outcome = bench.run(generator, vision, observer=Editor(bench, 1, cfg=12.0, scheduler="karras"))
+    assert (generator.sampler_inputs(0)["cfg"], generator.sampler_inputs(0)["scheduler"]) == (7.0, "normal")
+    assert (generator.sampler_inputs(1)["cfg"], generator.sampler_inputs(1)["scheduler"]) == (12.0, "karras")
+    # the strategy goes on from there, and moves what was not edited
+    assert generator.sampler_inputs(2)["cfg"] == (13.0 if similarity > 0.85 else 12.0)
+    assert generator.sampler_inputs(1)["denoise"] == (0.55 if similarity > 0.85 else 0.5)
+    told = {move.what: move.why for move in outcome.history[0].decision}
+    assert told["cfg 7.0 → 12.0"] == "edited in working/AIGen.yaml"
+    assert "cfg 7 → 8" not in told
+
+
+def test_edited_prompts_are_what_is_improved_next(bench: Bench) -> None:
+    vision = ScriptedVision([NONE, ALL], replies={"improvement": {"positive": "", "negative": "blurry"}})
+    generator, editor = ScriptedGenerator(), Editor(bench, 1)
+    editor.prompts = {"positive": "a steam engine, red paint"}
+    bench.run(generator, vision, observer=editor)
+    (asked,) = [request for request in vision.asked if request.purpose == "improvement"]
+    assert "a steam engine, red paint" in asked.instruction
+    assert generator.text(1, "9") == "a steam engine, red paint"
+
+
+@pytest.mark.parametrize("edit", [{}, {"cfg": 12.0}])
+def test_a_decision_made_anew_after_a_kill_is_the_same(bench: Bench, edit: Dict[str, Any]) -> None:
+    vision = ScriptedVision([NONE], 0.9)
+    bench.rules(max_iterations=1)
+    run = bench.store.run(bench.run(ScriptedGenerator(), vision).checkpoint.run_id)
+    metadata, evaluation, comparison = run.metadata(1), run.evaluation(1), run.comparison(1)
+    assert metadata and evaluation and comparison
+    judged = Attempt(1, Sampling(**metadata.parameters_used), metadata.prompts_used, evaluation, comparison)
+    decider = decider_of(bench, vision)
+    found = bench.store.read_generation()
+    found = found.model_copy(update={"parameters": found.parameters.model_copy(update=edit)})
+    first = decider.decide([judged], found, None)
+    again = decider.decide([judged], first.generation, first.pending)
+    assert (again.generation, again.moves) == (first.generation, first.moves)
+    assert vision.count("improvement") == 1
+
+
+def decider_of(bench: Bench, vision: ScriptedVision) -> Decider:
+    setup = read_setup(bench.project, None)
+    return Decider(
+        strategy=STRATEGIES["spec"],
+        judge=Judge(vision, setup.templates, setup.rules),
+        criteria=setup.rules.acceptance_criteria,
+        choices={},
+        keep=lambda pending: None,
+        asking=lambda purpose: None,
+        warn=lambda text: None,
+    )
+
+
+def test_nothing_is_called_edited_that_was_not(bench: Bench) -> None:
+    outcome = bench.run(ScriptedGenerator(), ScriptedVision([NONE, NONE, ALL], 0.9))
+    assert not [move for m in outcome.history for move in m.decision if "edited" in move.why]
