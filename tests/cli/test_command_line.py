@@ -419,15 +419,21 @@ def lines_until(process: Any, word: str) -> Iterator[str]:
     raise AssertionError(f"ended without {word!r}")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_can_go_on(desk: Desk, number: int, code: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "options", "hint"),
+    [
+        (signal.SIGINT, 130, [], "stopped; the same command goes on where it was"),
+        (signal.SIGTERM, 143, ["--reset"], "stopped; the same command without --reset goes on where it was"),
+    ],
+)
+def test_a_stopped_run_can_go_on(desk: Desk, number: int, code: int, options: List[str], hint: str) -> None:
     project = desk.project(passes=False, iterations=5000)
-    with desk.start("--project", "p") as process:
+    with desk.start("--project", "p", *options) as process:
         list(lines_until(process, "iteration 2/5000"))
         os.kill(process.pid, number)
         said = process.communicate(timeout=60)[0]
     assert (process.returncode, "Traceback" in said) == (code, False), said
-    assert "stopped; " in said
+    assert hint in said
     stopped = checkpoint(project)
     assert stopped["status"] == "stopped" and stopped["last_iteration"] >= 1
     assert (project / "output" / "output.png").is_file()
