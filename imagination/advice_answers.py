@@ -16,7 +16,6 @@ JSON_TYPES = {"string", "integer", "number", "boolean", "array", "object", "null
 _SCALE = re.compile(
     r"\bfrom (-?\d+(?:\.\d+)?)(?![\w.]*\d)\s*(?:\([^)]*\)\s*)?to (-?\d+(?:\.\d+)?)(?!\d)", re.IGNORECASE
 )
-QUOTE_IT = 'put it in quotes: YAML reads a bare yes, no, on or off as true or false ("yes")'
 
 
 def criterion_remarks(criterion: Criterion) -> Iterator[Remark]:
@@ -39,16 +38,9 @@ def question_remarks(question: Question) -> Iterator[Remark]:
         yield from _no_bounds(question, "hint")
     elif not _has_whole_number(question) and question.type != "number":
         yield _no_answer(question, "warning", "no whole number lies between its bounds: it can never be answered")
-    if question.enum is None:
-        return
-    if question.type == "array":
+    if question.type == "array" and question.enum is not None:
         advice = "list the values an item may have under items: instead"
         yield Remark("warning", "enum-no-effect", ("enum",), "an array has no enum: it can never be answered", advice)
-    for index, member in enumerate(question.enum if question.type != "array" else []):
-        if not _is_of(question.type, member):
-            reason = f"{_shown(member)} is no {question.type}, so it can never be the answer"
-            advice = QUOTE_IT if isinstance(member, bool) else f"write it as {question.type}, or change the type"
-            yield Remark("warning", "enum-of-another-type", ("enum", index), reason, advice)
 
 
 # --- by type -------------------------------------------------------------------------------------------------------------
@@ -77,10 +69,7 @@ def _string(criterion: Criterion) -> Iterator[Remark]:
         advice = "list the accepted answers under enum:, or ask it as a boolean"
         yield _every(criterion, ("type",), "any text at all passes", advice)
     for index, member in enumerate(criterion.enum or []):
-        if isinstance(member, bool):
-            reason = f"{_shown(member)} is no text: what was written is never the answer"
-            yield Remark("error", "enum-of-another-type", ("enum", index), reason, QUOTE_IT)
-        elif not str(member).strip():
+        if not str(member).strip():
             yield Remark("warning", "enum-empty", ("enum", index), "an empty answer never passes", "take it out")
 
 
@@ -105,13 +94,13 @@ def _number(criterion: Criterion) -> Iterator[Remark]:
 
 
 def _listed_numbers(criterion: Criterion) -> Iterator[Remark]:
-    members = criterion.enum or []
-    never = [index for index, member in enumerate(members) if not _can_pass(criterion, member)]
+    low, high = _bounds(criterion)
+    members: List[Any] = criterion.enum or []  # numbers all: the loader has seen to that
+    never = [index for index, member in enumerate(members) if not low <= member <= high]
     severity: Severity = "error" if len(never) == len(members) else "warning"
     for index in never:
-        fault = "lies outside min and max" if _is_of(criterion.type, members[index]) else f"is no {criterion.type}"
-        reason = f"{_shown(members[index])} {fault}: it can never be the answer"
-        yield Remark(severity, "enum-never-passes", ("enum", index), reason, "mend it, or take it out")
+        reason = f"{members[index]} lies outside min and max: it never passes"
+        yield Remark(severity, "enum-never-passes", ("enum", index), reason, "take it out, or mend min and max")
 
 
 def _range(criterion: Criterion) -> Iterator[Remark]:
@@ -141,7 +130,7 @@ def _items(question: Question) -> Iterator[Remark]:
     kinds = kind if isinstance(kind, list) else [kind]
     if kind is not None and not all(isinstance(k, str) and k in JSON_TYPES for k in kinds):
         advice = f"use one of {', '.join(sorted(JSON_TYPES))}"
-        yield Remark("error", "items-type", ("items", "type"), f"{_shown(kind)} is no type of JSON Schema", advice)
+        yield Remark("error", "items-type", ("items", "type"), f"{kind} is no type of JSON Schema", advice)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------------
@@ -179,22 +168,6 @@ def _has_whole_number(question: Question) -> bool:
     return math.isinf(low) or math.isinf(high) or math.ceil(low) <= math.floor(high)
 
 
-def _can_pass(criterion: Criterion, member: Any) -> bool:
-    low, high = _bounds(criterion)
-    return _is_of(criterion.type, member) and low <= member <= high
-
-
-def _is_of(kind: str, member: Any) -> bool:
-    """Say whether a listed value is of the type `kind`, so that it can be an answer."""
-    if kind == "boolean" or isinstance(member, bool):
-        return kind == "boolean" and isinstance(member, bool)
-    if kind == "string":
-        return isinstance(member, str)
-    if isinstance(member, str):
-        return False
-    return kind == "number" or isinstance(member, int) or float(member).is_integer()
-
-
 def _scale(question: str) -> Optional[Tuple[float, float]]:
     """The scale a question names ("from 0 (none) to 1 (all of it)"), if it names one."""
     found: List[Tuple[str, str]] = _SCALE.findall(question)
@@ -202,7 +175,3 @@ def _scale(question: str) -> Optional[Tuple[float, float]]:
         return None
     low, high = float(found[0][0]), float(found[0][1])
     return (low, high) if low < high else None
-
-
-def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)

@@ -71,17 +71,19 @@ def count(findings: Sequence[Finding], severity: Severity) -> int:
 # --- from the loader's own lines -----------------------------------------------------------------------------------------
 
 _KEY = re.compile(r"((?:project|acceptance_criteria|questions)\b[\w.\[\]-]*):? (.*)", re.DOTALL)
+_UNKNOWN = "is not a known key"
 _ADVICE = (  # by a part of the loader's line; the first that is in it
+    (_UNKNOWN, "unknown-key", "mend its spelling, or take it out"),
     ("does not exist", "no-file", "make the project with `iterativectl project create`"),
     ("cannot be read", "no-file", "mend the file's permissions"),
     ("not UTF-8", "encoding", "save the file with the encoding UTF-8"),
     ("not valid YAML", "yaml", "look at indentation, quotes and colons on this line and the one before"),
     ("is given twice", "key-twice", "keep one of the two"),
-    ("is taken already by", "field-taken", "give one of the two another name"),
+    (" already", "field-taken", "give one of the two another name"),
     ("is missing", "missing", "add it"),
     ("min (", "no-answer-passes", "swap the two bounds, or leave one out"),
+    ("enum of type", "enum-of-another-type", "write its values as the type has them, or change the type"),
     ("at least one criterion", "no-criteria", "add a criterion"),
-    ("not a known key", "unknown-key", "mend its spelling, or take it out"),
 )
 
 
@@ -98,10 +100,11 @@ def from_line(severity: Severity, text: str, path: Path) -> Finding:
     line, rest = (int(numbered[1]), numbered[2]) if numbered else (1, rest.strip())
     keyed = _KEY.match(rest)
     key, reason = (keyed[1], keyed[2]) if keyed else ("", rest)
-    if not keyed and severity == "warning":  # an unknown key at the top of the file
-        key, _, reason = rest.partition(" ")
+    if not keyed and _UNKNOWN in rest:  # a key at the top of the file that has any name
+        key, _, reason = rest.partition(f" {_UNKNOWN}")
+        reason = _UNKNOWN + reason
     code, advice = _advice(reason)
-    return Finding(severity, code, str(path), line, key, reason, advice)
+    return Finding("warning" if code == "unknown-key" else severity, code, str(path), line, key, reason, advice)
 
 
 def _advice(reason: str) -> Tuple[str, str]:
