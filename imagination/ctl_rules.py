@@ -1,4 +1,7 @@
-"""`iterativectl rules`: looking rules over. What is found is `advice`'s business, here it is told. Only click is imported."""
+"""`iterativectl rules`: looking rules over. What is found is `advice`'s business, here it is told; `suggest` has a module.
+
+Only click is imported.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, List, Optional
 import click
 
 from .completion import project_option, workspace_option
+from .ctl_suggest import suggest
 
 if TYPE_CHECKING:
     from .findings import Finding
@@ -18,13 +22,17 @@ WIDTH = 80
 
 @click.group()
 def rules() -> None:
-    """Look a project's rules over.
+    """Look a project's rules over, and improve them.
 
     \b
     Examples:
       iterativectl rules check --project demo
       iterativectl rules check --project demo --format json
+      iterativectl rules suggest --project demo --apply
     """
+
+
+rules.add_command(suggest)
 
 
 @rules.command()
