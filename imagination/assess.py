@@ -145,7 +145,9 @@ class Assessor:
             self.warn(f"the picture could not be judged, it is kept unjudged: {err}")
             call, usage = failed_call(err, self.unheard()), usage_of(err)
             criteria = self.rules.acceptance_criteria
-            evaluation = evaluation_record(iteration, criteria, {}, {}, call, usage, judged=False)
+            evaluation = evaluation_record(
+                iteration, criteria, {}, {}, call, usage, self.judge.rules_sha256, judged=False
+            )
             self.run.write("evaluation", evaluation)
             return evaluation
 

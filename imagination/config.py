@@ -113,9 +113,9 @@ def _load(path: Path, model: Type[Record], text: Optional[str] = None) -> Loaded
     except ValidationError as err:
         problems += _problems(document, model, err.errors(include_url=False))
     problems += [document.place(keys) + f" {text}" for keys, text in _duplicate_fields(model, data)]
-    if problems or record is None:
-        raise _told_together(path, problems)
     warnings = tuple(f"{document.place(keys)} {text}" for keys, text in _unknown_keys(model, data))
+    if problems or record is None:
+        raise _told_together(path, [*problems, *warnings])  # a mistyped key is often why another is missing
     return Loaded(record, warnings, document)
 
 
@@ -225,15 +225,17 @@ def _duplicate_fields(model: Type[Frozen], data: Mapping[str, Any]) -> Iterator[
     if model is not Rules:
         return
     for name in ("acceptance_criteria", "questions"):
-        seen: Dict[str, str] = {}
+        seen: Dict[str, Tuple[int, str]] = {}
         items = data.get(name)
         for index, item in enumerate(items if isinstance(items, list) else []):
             field = item.get("field") if isinstance(item, dict) else None
             if not isinstance(field, str):
                 continue
             if key_of(field) in seen:
-                yield (name, index, "field"), f'is "{field}", which is taken already by "{seen[key_of(field)]}"'
-            seen.setdefault(key_of(field), field)
+                first, text = seen[key_of(field)]
+                taken = f'is "{field}", which {name}[{first}] has already'
+                yield (name, index, "field"), taken if text == field else f'{taken} as "{text}"'
+            seen.setdefault(key_of(field), (index, field))
 
 
 def _unknown_keys(model: Type[BaseModel], data: Any, at: Keys = ()) -> Iterator[Tuple[Keys, str]]:

@@ -67,7 +67,7 @@ class PlainDisplay(Observer):
         self._clock = clock
         self._started = clock()
         self._max = 0
-        self._quarter = -1
+        self._half = -1
         self._lock = threading.Lock()
 
     def _say(self, text: str) -> None:
@@ -79,16 +79,16 @@ class PlainDisplay(Observer):
         self._say(f"project={setup.project.name} {opening.story}, up to {self._max} iterations")
 
     def iteration_begins(self, iteration: int, sampling: Sampling, prompts: Prompts) -> None:
-        self._quarter = -1
+        self._half = -1
         self._say(f"iteration {iteration}/{self._max} {settings_line(sampling)}")
 
     def generating(self, execution: Execution) -> None:
-        """A line when the job waits, and one at each quarter of the steps: a log is not a film."""
-        if execution.state is State.QUEUED and self._quarter == -1:
-            self._quarter = 0
+        """A line when the job waits, and one at each half of the steps: a log is not a film."""
+        if execution.state is State.QUEUED and self._half == -1:
+            self._half = 0
             self._say("queued in ComfyUI")
-        elif execution.steps and execution.step and execution.step * 4 // execution.steps > max(0, self._quarter):
-            self._quarter = execution.step * 4 // execution.steps
+        elif execution.steps and execution.step and execution.step * 2 // execution.steps > max(0, self._half):
+            self._half = execution.step * 2 // execution.steps
             self._say(f"sampling step {execution.step}/{execution.steps}")
 
     def asking(self, purpose: str) -> None:
@@ -97,7 +97,7 @@ class PlainDisplay(Observer):
     def iteration_ends(self, metadata: Metadata, evaluation: Optional[Evaluation], checkpoint: Checkpoint) -> None:
         used = self._clock() - self._started
         self._say(f"iteration {metadata.iteration} {verdict_line(metadata, evaluation)} used={duration(used)}")
-        for field in evaluation.failed_fields if evaluation else ():
+        for field in _worth_telling(evaluation):
             self._say(f"iteration {metadata.iteration} fails {field}: {reason_of(evaluation, field)}")
 
     def decided(self, moves: Sequence[Move]) -> None:
@@ -123,6 +123,11 @@ def verdict_line(metadata: Metadata, evaluation: Optional[Evaluation]) -> str:
     if metadata.aivis_metadata.using_fallback:
         words.append(f"fallback={metadata.aivis_metadata.provider}")
     return " ".join(words)
+
+
+def _worth_telling(evaluation: Optional[Evaluation]) -> Sequence[str]:
+    """Failed fields, unless nothing was judged: then there is no reason to tell of each."""
+    return evaluation.failed_fields if evaluation is not None and evaluation.source == "aivis" else ()
 
 
 def reason_of(evaluation: Optional[Evaluation], field: str) -> str:
@@ -197,14 +202,13 @@ class LiveDisplay(Observer):
     def iteration_ends(self, metadata: Metadata, evaluation: Optional[Evaluation], checkpoint: Checkpoint) -> None:
         self._ended.append(self._clock())
         self._doing = ""
-        self._failing = ", ".join(evaluation.failed_fields) if evaluation else self._failing
+        self._failing = ", ".join(_worth_telling(evaluation)) if evaluation else self._failing
         if checkpoint.best_iteration is not None:
             self._best = f" · best {checkpoint.best_score:g}% (iteration {checkpoint.best_iteration})"
         self._print(finished_line(metadata, evaluation))
-        for field in evaluation.failed_fields if evaluation else ():
-            line = Text(f"    ✗ {field}: {clean(reason_of(evaluation, field))}", "yellow")
-            line.truncate(self._console.width - 1, overflow="ellipsis")
-            self._print(line)
+        for field in _worth_telling(evaluation):
+            told = Text(f"✗ {field}: {clean(reason_of(evaluation, field), 300)}", "yellow")
+            self._console.print(Padding(told, (0, 0, 0, 4)))
 
     def decided(self, moves: Sequence[Move]) -> None:
         for why in dict.fromkeys(move.why for move in moves):
@@ -243,6 +247,9 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
         if best.best_iteration is not None:
             told = f"best is iteration {best.best_iteration} with {number(best.best_score)}%"
         console.print(Text(f"not passed in {best.last_iteration} iterations; {told}", "bold yellow"))
+        console.print(
+            Text("to go on, raise project.max_iterations in rules.yaml; the same command starts a new run", "dim")
+        )
     usage = best.totals.usage
     cost = f", {usage.cost:.4f} USD" if usage.cost is not None else ""
     console.print(Text(f"took {duration(best.totals.seconds)}, {usage.requests} vision requests{cost}", "dim"))

@@ -4,6 +4,7 @@
     ├── ConfigError             2  a file or an option of the user: path, line and dotted key
     │   └── WorkflowError          the workflow lacks a node or an input that the settings must reach
     ├── ServiceError            3  a server we depend on; `retryable` says whether waiting can help
+    │   ├── NotReady                both services at once, before the first picture
     │   ├── ComfyUIError           a ComfyUI answer that makes no sense
     │   │   ├── ComfyUIUnreachable *    refused, reset, silent
     │   │   ├── WorkflowRejected        /prompt answered 400: `node_errors`
@@ -31,6 +32,7 @@ class ImaginationError(Exception):
     """Base of all errors raised on purpose: a one-line message and what to do about it."""
 
     exit_code = 1
+    problems: Sequence[str] = ()  # one line for each thing found, where there are several
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -57,6 +59,15 @@ class ServiceError(ImaginationError):
 
     exit_code = 3
     retryable = False
+
+
+class NotReady(ServiceError):
+    """More than one service lacks something, found before the first picture: `problems` and all hints."""
+
+    def __init__(self, errors: Sequence[ImaginationError]) -> None:
+        hints = dict.fromkeys(err.hint for err in errors if err.hint)
+        super().__init__("the services are not ready", "; ".join(hints))
+        self.problems = tuple(err.message for err in errors)
 
 
 class ComfyUIError(ServiceError):

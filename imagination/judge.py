@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from typing_extensions import Protocol
 
+from .config import rules_hash
 from .model import (
     Answer,
     Answers,
@@ -50,6 +51,7 @@ class Judge:
         self.vision = vision
         self.templates = templates
         self.rules = rules
+        self.rules_sha256 = rules_hash(rules)
         self.notes = notes
         self.description = ""
 
@@ -84,7 +86,7 @@ class Judge:
         accept = criteria_schema(criteria, lenient=True)
         got = self.vision.ask(Request("evaluation", instruction, (original, result), bounded(schema), accept))
         values, reasons = _split(criteria, got.values)
-        return evaluation_record(iteration, criteria, values, reasons, got.call, got.usage)
+        return evaluation_record(iteration, criteria, values, reasons, got.call, got.usage, self.rules_sha256)
 
     def compare(self, iteration: int, original: Picture, result: Picture, measured: float) -> Comparison:
         """Let the model say how like the original the result is."""
@@ -158,9 +160,13 @@ def evaluation_record(
     reasons: Dict[str, str],
     call: CallRecord,
     usage: Usage,
+    rules_sha256: str,
     judged: bool = True,
 ) -> Evaluation:
-    """Verdicts and score from values; without `judged` it is the fallback evaluation, in which nothing is answered."""
+    """Verdicts and score from values; without `judged` it is the fallback evaluation, in which nothing is answered.
+
+    `rules_sha256` says under which rules: a verdict under other ones is history, not a pass.
+    """
     results = verdicts(criteria, values)
     return Evaluation(
         iteration=iteration,
@@ -174,6 +180,7 @@ def evaluation_record(
         unanswered=[c.field for c in criteria if values.get(c.field) is None],
         aivis_metadata=call,
         usage=usage,
+        rules_sha256=rules_sha256,
     )
 
 

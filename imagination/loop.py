@@ -10,7 +10,7 @@ import logging
 import time
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, TypeVar
 
 from typing_extensions import Protocol
 
@@ -46,7 +46,7 @@ from .model import (
 )
 from .resume import Opening, add_iteration
 from .scoring import better
-from .setup import Setup, Workflow, load_workflow, negative_in_force, sampling_in_force
+from .setup import Setup, Workflow, load_workflow, negative_in_force, sampling_in_force, text_in_force
 from .shaping import opening_prompts
 from .store import Store
 from .tuning import STRATEGIES
@@ -55,6 +55,7 @@ from .workflow import apply
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+SILENT_IN_A_ROW = 3  # unanswered that often, a criterion is warned of
 FAILURES_IN_A_ROW = 3  # then the run stops: twenty iterations should not be burnt on a dead server
 SEED_LIMIT = 2**53  # drawn seeds stay below it: beyond, a browser's numbers lose digits
 
@@ -134,6 +135,7 @@ class Loop:
         self.history: List[Attempt] = []
         self.metadata: Dict[int, Metadata] = {}
         self._workflow: Tuple[Any, Optional[Workflow]] = (None, None)
+        self._told_of: Set[str] = set()
         self.assessor = Assessor(
             run=opening.run,
             rules=setup.rules,
@@ -196,7 +198,10 @@ class Loop:
         return Outcome(status == "passed", self.checkpoint, history)
 
     def _passed(self, iteration: int) -> bool:
-        return bool(self.history) and self.history[-1].iteration == iteration and self.history[-1].evaluation.all_pass
+        last = self.history[-1] if self.history else None
+        if last is None or last.iteration != iteration:
+            return False
+        return last.evaluation.all_pass and last.evaluation.rules_sha256 == self.setup.rules_sha256
 
     def _save(self, **changes: Any) -> None:
         """Every change of the resume point goes through here, and is on disk when it returns."""
@@ -281,16 +286,29 @@ class Loop:
             self._count_failure("vision_failures", f"the vision model gave no answer: {why}")
 
     def _plan(self, iteration: int, generation: Generation, workflow: Workflow) -> Pending:
-        """Settings of an iteration, on disk before they are used: those of a killed process, or newly drawn."""
+        """Settings of an iteration, on disk before they are used: those of a killed process, or newly drawn.
+
+        Settings that the user edited while the run stood still go before a killed process's, as long as its picture is
+        not made; the seed is kept, so that the edit alone tells.
+        """
         pending = self.checkpoint.pending
-        if pending is None or pending.iteration != iteration:
-            sampling = sampling_in_force(workflow, generation)
-            if sampling.seed is None and workflow.targets.reaches("seed"):
-                sampling = replace(sampling, seed=self.tools.draw_seed())
-            prompts = self._prompts_in_force(workflow, generation)
-            pending = Pending(iteration=iteration, parameters=sampling.as_dict(), prompts=prompts)
-            self._save(pending=pending)
-        return pending
+        begun = pending if pending is not None and pending.iteration == iteration else None
+        sampling, prompts = sampling_in_force(workflow, generation), self._prompts_in_force(workflow, generation)
+        if sampling.seed is None and begun is not None:
+            sampling = replace(sampling, seed=begun.parameters.get("seed"))
+        if begun is not None:
+            edited = [k for k, v in sampling.as_dict().items() if begun.parameters.get(k) != v]
+            edited += ["prompts"] if begun.prompts != prompts else []
+            if not edited or self.run_files.image_file(iteration).is_file():
+                return begun
+            self.tools.observer.warned(
+                f"iteration {iteration} uses your edits of working/AIGen.yaml: {', '.join(edited)}"
+            )
+        if sampling.seed is None and workflow.targets.reaches("seed"):
+            sampling = replace(sampling, seed=self.tools.draw_seed())
+        begun = Pending(iteration=iteration, parameters=sampling.as_dict(), prompts=prompts)
+        self._save(pending=begun)
+        return begun
 
     def _load_workflow(self, generation: Generation) -> Workflow:
         """The workflow, read again only when the file or the settings changed."""
@@ -305,6 +323,8 @@ class Loop:
 
     def _prompts_in_force(self, workflow: Workflow, generation: Generation) -> Prompts:
         prompts = generation.prompts
+        if "prompts" not in generation.model_fields_set:
+            prompts = Prompts(positive=text_in_force(workflow, "positive"))
         if not prompts.positive.strip():
             made = opening_prompts(self.tools.judge.description, self.criteria)
             prompts = Prompts(positive=made.positive, negative=prompts.negative or made.negative)
@@ -399,7 +419,7 @@ class Loop:
             changes["totals"] = add_iteration(totals, metadata)
             changes.update(last_iteration=iteration, pending=None, generation_failures=0)
         self._save(**changes)
-        self._write_output()
+        self._write_output(changed=iteration if rejudged else None)
         self._write_iteration_pages(metadata)
         failed = ", ".join(evaluation.failed_fields) or "none"
         log.info(
@@ -410,6 +430,20 @@ class Loop:
             made.parameters_used,
         )
         self.tools.observer.iteration_ends(metadata, evaluation, self.checkpoint)
+        self._warn_of_silence()
+
+    def _warn_of_silence(self) -> None:
+        """Tell, once, of criteria that the model never answers: they can never pass, and each picture costs minutes."""
+        recent = [a.evaluation.unanswered for a in self.history if a.evaluation.source == "aivis"][-SILENT_IN_A_ROW:]
+        if len(recent) < SILENT_IN_A_ROW:
+            return
+        silent = [field for field in recent[-1] if all(field in each for each in recent) and field not in self._told_of]
+        if silent:
+            self._told_of.update(silent)
+            self.tools.observer.warned(
+                f"{', '.join(silent)}: no answer in {SILENT_IN_A_ROW} iterations in a row, so it cannot pass; "
+                "ask in other words, or use another vision model"
+            )
 
     def _best_with(self, iteration: int, evaluation: Evaluation) -> Dict[str, Any]:
         number = self.checkpoint.best_iteration
@@ -452,12 +486,13 @@ class Loop:
 
     # --- output and page ---------------------------------------------------------------------------------------------
 
-    def _write_output(self) -> None:
-        """Keep output/ at the best so far; written anew when the best or the run's result changes."""
+    def _write_output(self, changed: Optional[int] = None) -> None:
+        """Keep output/ at the best so far; written anew when the best, its verdicts (`changed`) or the result changes."""
         best = self.checkpoint.best_iteration
         metadata = self.metadata.get(best) if best is not None else None
         ended = self.checkpoint.status != "running"
-        if metadata is None or (not ended and self.store.output_iteration(self.run_files.run_id) == best):
+        known = changed != best and not ended
+        if metadata is None or (known and self.store.output_iteration(self.run_files.run_id) == best):
             return
         evaluation = self.run_files.evaluation(metadata.iteration)
         result = "passed" if evaluation is not None and evaluation.all_pass else "best_so_far"

@@ -32,6 +32,9 @@ class Frozen(BaseModel):
 # --- rules.yaml ------------------------------------------------------------------------------------------------------
 
 
+_KINDS: Mapping[str, Any] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
+
+
 class Question(Frozen):
     """A helper question: what the model is asked about each picture before it marks the criteria."""
 
@@ -67,6 +70,10 @@ class Question(Frozen):
             raise ValueError(f"items goes with type array, not {self.type}")
         if self.enum is not None and not self.enum:
             raise ValueError("enum must name at least one value")
+        odd = [value for value in self.enum or [] if not isinstance(value, _KINDS.get(self.type, object))]
+        odd += [value for value in self.enum or [] if isinstance(value, bool) and self.type not in ("boolean", "array")]
+        if odd:
+            raise ValueError(f"enum of type {self.type} cannot hold {odd[0]!r} (put yes, no and numbers in quotes)")
         return self
 
 
@@ -340,6 +347,7 @@ class Evaluation(Artefact):
     unanswered: List[str]
     aivis_metadata: CallRecord
     usage: Usage = Field(default_factory=Usage)
+    rules_sha256: str = ""  # of the criteria and questions it was judged by
 
     @property
     def all_pass(self) -> bool:

@@ -161,7 +161,7 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "generation_failures": 0,
         "vision_failures": 0,
         "totals": totals_of(kept),
-        **best_of((n, run.evaluation(n)) for n in run.iterations()),
+        **best_of(((n, run.evaluation(n)) for n in run.iterations()), setup.rules_sha256),
     }
     return Opening(run, checkpoint.model_copy(update=update), False, f"run {run.run_id} again from iteration {first}")
 
@@ -230,10 +230,11 @@ def add_iteration(totals: Totals, metadata: Metadata) -> Totals:
     )
 
 
-def best_of(found: Iterable[Tuple[int, Optional[Evaluation]]]) -> Dict[str, Any]:
-    """`best_iteration` and `best_score` of evaluations by iteration."""
+def best_of(found: Iterable[Tuple[int, Optional[Evaluation]]], rules_sha256: str) -> Dict[str, Any]:
+    """`best_iteration` and `best_score` of evaluations by iteration; those under other rules do not count."""
     best: Optional[Tuple[int, Evaluation]] = None
     for iteration, evaluation in found:
-        if evaluation is not None and better((iteration, evaluation), best):
+        counts = evaluation is not None and evaluation.rules_sha256 == rules_sha256
+        if evaluation is not None and counts and better((iteration, evaluation), best):
             best = (iteration, evaluation)
     return {"best_iteration": best[0] if best else None, "best_score": best[1].overall_score if best else None}

@@ -92,7 +92,7 @@ def guarded(act: Callable[[], int], stopped: str = "stopped") -> int:
 def tell(err: ImaginationError) -> None:
     """Show an error on stderr: what is wrong, each problem of several, what to do."""
     log.debug("stopped by %s", type(err).__name__, exc_info=err)
-    problems = getattr(err, "problems", ())
+    problems = err.problems
     lines = [f"error: {clean(err.message, 2000)}"]
     lines += [f"  {clean(problem, 2000)}" for problem in problems if len(problems) > 1]
     lines += [f"hint: {clean(err.hint, 2000)}"] if err.hint else []
@@ -130,7 +130,31 @@ def _carry_out(order: Order, console: Console) -> int:
     store = Store(project.root)
     with store.lock(), _logging(store, order.verbose, console):
         _replace_files(store, project, new)
-        return _run(order, Project(project.name, project.root, workspace), store, console)
+        with _on_record(store):
+            return _run(order, Project(project.name, project.root, workspace), store, console)
+
+
+@contextlib.contextmanager
+def _on_record(store: Store) -> Iterator[None]:
+    """Let the log tell how a run was stopped, and the user what it has so far."""
+    try:
+        yield
+    except ImaginationError as err:
+        log.error("the run stopped: %s", " | ".join([err.message, *err.problems, err.hint]))
+        _so_far(store)
+        raise
+    except KeyboardInterrupt:
+        log.info("the run was stopped")
+        _so_far(store)
+        raise
+
+
+def _so_far(store: Store) -> None:
+    with contextlib.suppress(ImaginationError):
+        checkpoint = store.read_checkpoint()
+        if checkpoint is not None and checkpoint.status == "stopped" and checkpoint.best_iteration is not None:
+            best = f"iteration {checkpoint.best_iteration} with {checkpoint.best_score:g}%"
+            sys.stdout.write(f"best so far: {best}, in {store.project / 'output' / 'output.png'}\n")
 
 
 # --- the project ----------------------------------------------------------------------------------------------------------
@@ -188,7 +212,7 @@ def _new_files(project: Project, order: Order, picture: Optional[Path]) -> _NewF
     different += ["picture"] if new_picture and own else []
     if different and not order.reset:
         raise ConfigError(
-            f"project {project.name} has other {' and '.join(different)} already",
+            f"project {project.name} has {' and '.join(different)} of its own, not the same as what was named",
             "use another project.name, or --reset to replace them (the old ones are kept)",
         )
     return _NewFiles(rules, new_picture, own if new_picture else None)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, cast
 
 from .comfyui import ComfyUI, server_url
-from .errors import ComfyUIError
+from .errors import ComfyUIError, ImaginationError, NotReady
 from .model import ComfyUISettings, Generation, VisionSettings
 from .rejection import offered_values
 from .setup import Setup, Workflow
@@ -49,12 +50,28 @@ class Readiness:
 
 
 def preflight(setup: Setup, generator: ComfyUI, eyes: Vision) -> Readiness:
-    """Ask both services whether they have what the project names. Raises ServiceError naming what is missing."""
+    """Ask both services whether they have what the project names. Raises the error of the one that has not, or NotReady."""
+    errors: List[ImaginationError] = []
+    server, choices = "", cast(Dict[str, Tuple[str, ...]], {})
+    warnings: Tuple[str, ...] = ()
+    try:
+        server, choices = _check_generator(setup, generator)
+    except ImaginationError as err:
+        errors.append(err)
+    try:
+        warnings = eyes.preflight()
+    except ImaginationError as err:
+        errors.append(err)
+    if errors:
+        raise errors[0] if len(errors) == 1 else NotReady(errors)
+    return Readiness(server, choices, warnings)
+
+
+def _check_generator(setup: Setup, generator: ComfyUI) -> Tuple[str, Dict[str, Tuple[str, ...]]]:
     server = describe_server(generator)
     infos = {name: generator.object_info(name) for name in classes(setup.workflow.graph)}
-    check_workflow(setup.workflow, setup.generation, infos, generator.url)
-    choices = {name: _offered(setup.workflow, infos, name) for name in ("sampler_name", "scheduler")}
-    return Readiness(server, choices, eyes.preflight())
+    check_workflow(setup.workflow, setup.generation, infos, generator.url, str(setup.generation_path))
+    return server, {name: _offered(setup.workflow, infos, name) for name in ("sampler_name", "scheduler")}
 
 
 def describe_server(generator: ComfyUI) -> str:
@@ -67,9 +84,16 @@ def describe_server(generator: ComfyUI) -> str:
 
 
 def check_workflow(
-    workflow: Workflow, generation: Generation, infos: Mapping[str, Optional[Dict[str, Any]]], url: str
+    workflow: Workflow,
+    generation: Generation,
+    infos: Mapping[str, Optional[Dict[str, Any]]],
+    url: str,
+    settings_path: str = "AIGen.yaml",
 ) -> None:
-    """Raise ComfyUIError if the server lacks a node class of the workflow or a name that stands in one of its lists."""
+    """Raise ComfyUIError if the server lacks a node class of the workflow or a name that stands in one of its lists.
+
+    `settings_path` is for the hint: the file whose names these are.
+    """
     lacking = [name for name, info in infos.items() if info is None]
     if lacking:
         raise ComfyUIError(
@@ -87,7 +111,7 @@ def check_workflow(
     if problems:
         raise ComfyUIError(
             f"ComfyUI at {url}: {'; '.join(problems)}",
-            "correct the name in config/AIGen.yaml (or in the workflow), or put the file into ComfyUI's models folder",
+            f"correct the name in {settings_path} (or in the workflow), or put the file into ComfyUI's models folder",
         )
 
 
@@ -102,8 +126,10 @@ def _not_offered(node_id: str, class_type: str, key: str, value: Any, infos: Map
     offered = [str(name) for name in offered_values(infos, class_type, key)]
     if not offered or value in offered:
         return []
+    near = difflib.get_close_matches(value, offered, n=1)
     listed = ", ".join(offered[:12]) + (f" and {len(offered) - 12} more" if len(offered) > 12 else "")
-    return [f'{class_type} (node {node_id}) knows no {key} "{value}"; it has: {listed}']
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return [f'{class_type} (node {node_id}) knows no {key} "{value}"{meant}; it has: {listed}']
 
 
 def _offered(workflow: Workflow, infos: Mapping[str, Any], setting: str) -> Tuple[str, ...]:

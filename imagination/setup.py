@@ -18,6 +18,7 @@ from .workflow import Graph, Targets, current, read_workflow, require, trace
 from .workspace import Project
 
 T = TypeVar("T")
+TEMPLATE_NAME = "my-project"  # of defaults/config/rules.yaml: whoever copied that folder has not chosen it
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,16 @@ def sampling_in_force(workflow: Workflow, generation: Generation) -> Sampling:
 
 def negative_in_force(workflow: Workflow, prompts: Prompts) -> str:
     """The configured negative prompt, else the text that stands in the workflow; empty where there is no place for one."""
-    if not workflow.targets.reaches("negative"):
-        return ""
-    if prompts.negative.strip():
+    if workflow.targets.reaches("negative") and prompts.negative.strip():
         return prompts.negative
-    node_id, key = workflow.targets.slots["negative"][0]
+    return text_in_force(workflow, "negative")
+
+
+def text_in_force(workflow: Workflow, setting: str) -> str:
+    """The text that stands in the workflow for "positive" or "negative"; empty where there is no place for one."""
+    if not workflow.targets.reaches(setting):
+        return ""
+    node_id, key = workflow.targets.slots[setting][0]
     own = workflow.graph[node_id]["inputs"][key]
     return own if isinstance(own, str) else ""
 
@@ -142,10 +148,11 @@ def _read_source(path: Path, generation: Generation) -> Tuple[bytes, Tuple[int, 
 def _remarks(project: Project, rules: Loaded[Rules]) -> List[str]:
     remarks = []
     name = rules.record.project.name
-    if name and name != project.name:
+    if name and name not in (project.name, TEMPLATE_NAME):
         place = rules.document.place(("project", "name"))
         remarks.append(f'{place} is "{name}", but the folder is {project.name}: the folder counts')
-    if (project.root / "prompts.yaml").is_file():
+    stray = project.root / "prompts.yaml"
+    if stray.is_file() and stray.read_bytes() != project.workspace.template("prompts.yaml").read_bytes():
         remarks.append(
             f"{project.root / 'prompts.yaml'} is not read; move it to {project.root / 'config' / 'prompts.yaml'}"
         )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import click
-
 from imagination.cli import main
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -15,7 +13,7 @@ BLOCK = re.compile(r"(<!-- options: .*? -->\n)(.*?)(<!-- /options -->)", re.DOTA
 
 def printed() -> str:
     """`--help` at 80 columns, as a fenced block."""
-    with click.Context(main, info_name="iterative-imagination", terminal_width=80) as context:
+    with main.make_context("iterative-imagination", ["--project", "x"], terminal_width=80) as context:
         return f"```text\n{main.get_help(context)}\n```\n"
 
 

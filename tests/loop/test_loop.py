@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import List
 
 import pytest
 from PIL import Image
@@ -16,6 +17,7 @@ from imagination.errors import (
     StoreError,
     WorkflowRejected,
 )
+from imagination.loop import Observer
 
 
 def test_a_run_ends_when_every_criterion_passes(bench: Bench) -> None:
@@ -358,3 +360,56 @@ def _generation(bench: Bench) -> dict:  # type: ignore[type-arg]
 def _ask_differently(bench: Bench) -> None:
     path = bench.project.root / "config" / "rules.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("Is it red?", "Is it bright red?"), encoding="utf-8")
+
+
+def test_a_pass_under_other_rules_is_no_pass(bench: Bench) -> None:
+    first = bench.run(ScriptedGenerator(), ScriptedVision([NONE, ALL]))
+    _ask_differently(bench)
+    generator = ScriptedGenerator()
+    outcome = bench.run(generator, ScriptedVision([HALF]), resume_from=3)
+    assert outcome.checkpoint.run_id == first.checkpoint.run_id
+    assert not outcome.passed and len(generator.jobs) == 3
+    assert outcome.checkpoint.best_iteration == 3
+
+
+def test_edits_made_while_the_run_stood_still_are_used(bench: Bench) -> None:
+    bench.run_stopped(ScriptedGenerator({2: KeyboardInterrupt()}), ScriptedVision([NONE]))
+    path = bench.store.generation_file
+    path.write_text(path.read_text(encoding="utf-8").replace("steps: 8", "steps: 11"), encoding="utf-8")
+    generator = ScriptedGenerator()
+    outcome = bench.run(generator, ScriptedVision([ALL]))
+    assert (generator.sampler_inputs(0)["steps"], generator.sampler_inputs(0)["seed"]) == (11, 1001)
+    assert outcome.history[1].parameters_used["steps"] == 11
+
+
+def test_the_output_tells_what_was_judged_later(bench: Bench) -> None:
+    bench.run_stopped(ScriptedGenerator(), ScriptedVision([NONE], faults={"*": -1}))
+    bench.rules(max_iterations=3)
+    bench.run(ScriptedGenerator(), ScriptedVision([HALF]))
+    output = json.loads((bench.project.root / "output" / "output_metadata.json").read_text(encoding="utf-8"))
+    assert (output["iteration"], output["evaluation"]["overall_score"]) == (1, 50.0)
+
+
+def test_a_criterion_that_is_never_answered_is_warned_of_once(bench: Bench) -> None:
+    heard: List[str] = []
+
+    class Ear(Observer):
+        def warned(self, text: str) -> None:
+            heard.append(text)
+
+    bench.run(ScriptedGenerator(), ScriptedVision([{"is_red": None, "same_shape": True}]), observer=Ear())
+    assert len(heard) == 1 and heard[0].startswith("is_red: no answer in 3 iterations in a row")
+
+
+def test_prompts_that_are_not_configured_stay_the_workflows_own(bench: Bench) -> None:
+    import yaml
+
+    workflow = json.loads(bench.project.lookup("workflow/img2img_no_mask_api.json").read_text(encoding="utf-8"))
+    workflow["9"]["inputs"]["text"], workflow["10"]["inputs"]["text"] = "mine", "not mine"
+    (bench.project.root / "own.json").write_text(json.dumps(workflow), encoding="utf-8")
+    settings = {k: v for k, v in _generation(bench).items() if k != "prompts"}
+    bench.write("AIGen.yaml", {**settings, "workflow_file": "own.json"})
+    generator = ScriptedGenerator()
+    bench.run(generator, ScriptedVision([NONE, ALL]))
+    assert (generator.text(0, "9"), generator.text(0, "10")) == ("mine", "not mine")
+    assert yaml.safe_load(bench.store.generation_file.read_text(encoding="utf-8"))["prompts"]["positive"] != "mine"
