@@ -6,21 +6,18 @@ Nothing is made here of rules or a picture that would not run; the making itself
 from __future__ import annotations
 
 import difflib
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple
 
-import yaml
-
 from . import images
 from .advice import look_over
 from .config import load_rules, read_text
 from .errors import ConfigError
-from .findings import count
-from .model import Rules
+from .model import ProjectSettings, Rules
 from .workspace import Project, Workspace, example_names, shipped
+from .yaml_edit import CannotEdit, Put, rewrite
 
 TEMPLATE = "config/rules.yaml"
 
@@ -78,48 +75,19 @@ def _picture(named: str) -> Path:
 
 
 def _renamed(source: Path, name: str) -> Tuple[str, Rules]:
-    """The text of `source` with project.name set to `name`, and what it says. Raises ConfigError when it has errors."""
-    own = load_rules(source).record
-    text = read_text(source)
-    wanted = own.model_copy(update={"project": own.project.model_copy(update={"name": name})})
-    if own != wanted:
-        text = with_name(text, name)
-    findings = look_over(source, name, text)
-    if count(findings, "error"):
-        problems = [f"{f.file}:{f.line} {f.key} {f.reason}" for f in findings if f.severity == "error"]
-        raise ConfigError(f"{source} has rules that no run could meet", "mend them, then create the project", problems)
-    if load_rules(source, text).record != wanted:
-        raise ConfigError(f"{source} does not let project.name be replaced", f"write name: {name} in a copy of it")
-    return text, wanted
+    """The text of `source` with project.name set to `name`, comments and all, and what it says.
 
-
-def with_name(text: str, name: str) -> str:
-    """`text`, a rules.yaml, with project.name set to `name`; everything else stays as it is, comments and all.
-
-    The caller looks whether that is what came of it: a name that is shared by an alias cannot be replaced alone.
+    Raises ConfigError when it has errors, or writes the name in a way that cannot be edited.
     """
-    settings = _value(yaml.compose(text, Loader=yaml.SafeLoader), "project")
-    if not isinstance(settings, yaml.MappingNode) or not settings.value:
-        return text
-    written = _scalar(name)
-    old = _value(settings, "name")
-    if old is not None:
-        end = "\n" if getattr(old, "style", None) in ("|", ">") else ""
-        return text[: old.start_mark.index] + written + end + text[old.end_mark.index :]
-    first = settings.value[0][0].start_mark
-    newline = "\r\n" if "\r\n" in text else "\n"
-    after = ", " if settings.flow_style else newline + " " * first.column
-    return text[: first.index] + f"name: {written}{after}" + text[first.index :]
-
-
-def _value(node: Optional[yaml.Node], key: str) -> Optional[yaml.Node]:
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    return next((value for name, value in pairs if name.value == key), None)
-
-
-def _scalar(name: str) -> str:
-    """`name` as YAML reads it back: in quotes unless it is a plain word that cannot be anything else."""
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name) and yaml.safe_load(name) == name:
-        return name
-    quoted: str = yaml.safe_dump(name, default_style='"', allow_unicode=True, width=10_000)
-    return quoted.strip()
+    text = read_text(source)
+    if load_rules(source).record.project.name != name:
+        try:
+            text = rewrite(text, Put(("project", "name"), name), order=list(ProjectSettings.model_fields))
+        except CannotEdit as err:
+            raise ConfigError(f"{source}: {err.message}", f"or write name: {name} in a copy of the file") from err
+    errors = [finding for finding in look_over(source, name, text) if finding.severity == "error"]
+    if errors:
+        problems = [f"{f.file}:{f.line} {f.key} {f.reason}" for f in errors]
+        message = problems[0] if len(problems) == 1 else f"{source} has {len(problems)} problems"
+        raise ConfigError(message, "mend the rules, then create the project", problems)
+    return text, load_rules(source, text).record
