@@ -31,8 +31,9 @@ class Eyes(Protocol):
 class Assessment:
     """What was found about a picture, and the seconds each question took."""
 
-    evaluation: Evaluation
+    answers: Answers
     comparison: Comparison
+    evaluation: Evaluation
     timings: Dict[str, float]
 
 
@@ -64,7 +65,7 @@ class Assessor:
         answers, comparison = self._look(iteration, png, result, answers, comparison, timings)
         if evaluation is None:
             evaluation = self._evaluate(iteration, result, answers, timings)
-        return Assessment(evaluation, comparison, timings)
+        return Assessment(answers, comparison, evaluation, timings)
 
     def _look(
         self,

@@ -10,12 +10,13 @@ import logging
 import time
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, TypeVar
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple, TypeVar
 
 from typing_extensions import Protocol
 
-from . import images, pages
+from . import images
 from .assess import Assessment, Assessor, Eyes
+from .chronicle import Chronicle
 from .comfyui import Generated
 from .decide import Decider
 from .errors import (
@@ -30,10 +31,7 @@ from .errors import (
 from .execution import Execution
 from .judge import Judge
 from .model import (
-    Attempt,
-    CallRecord,
     Checkpoint,
-    Comparison,
     Evaluation,
     Generation,
     Metadata,
@@ -44,8 +42,7 @@ from .model import (
     Sampling,
     Usage,
 )
-from .resume import Opening, add_iteration
-from .scoring import better
+from .resume import Opening
 from .setup import Setup, Workflow, load_workflow, negative_in_force, sampling_in_force, text_in_force
 from .shaping import opening_prompts
 from .store import Store
@@ -127,13 +124,9 @@ class Loop:
     def __init__(self, setup: Setup, store: Store, opening: Opening, tools: Tools) -> None:
         self.setup = setup
         self.store = store
-        self.run_files = opening.run
-        self.checkpoint = opening.checkpoint
         self.tools = tools
-        self.criteria = setup.rules.acceptance_criteria
+        self.book = Chronicle(setup, store, opening)
         self.original = images.for_vision(setup.source, "the original")
-        self.history: List[Attempt] = []
-        self.metadata: Dict[int, Metadata] = {}
         self._workflow: Tuple[Any, Optional[Workflow]] = (None, None)
         self._told_of: Set[str] = set()
         self.assessor = Assessor(
@@ -151,7 +144,7 @@ class Loop:
         self.decider = Decider(
             strategy=STRATEGIES[setup.rules.project.strategy],
             judge=tools.judge,
-            criteria=self.criteria,
+            criteria=setup.rules.acceptance_criteria,
             choices=tools.choices,
             keep=lambda pending: self._save(pending=pending),
             asking=tools.observer.asking,
@@ -159,28 +152,28 @@ class Loop:
             clock=tools.clock,
         )
 
-    # --- from start to end -------------------------------------------------------------------------------------------
+    # --- from start to end --------------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
         """Iterate until the end. Raises ImaginationError when a service, a file or the disk stops the run; on that and
         on Ctrl-C the resume point is written first.
         """
         self._save()
-        self._remember()
-        self._write_pages(index=True)
+        self.book.remember()
+        self.book.write_pages()
         try:
             return self._until_done()
         except (ImaginationError, KeyboardInterrupt):
             self._save(status="stopped")
-            self._write_pages(index=True)
+            self.book.write_pages()
             raise
 
     def _until_done(self) -> Outcome:
         self._describe()
         passed = self._judge_unjudged()
         while True:
-            last = self.checkpoint.last_iteration
-            if passed or self._passed(last):
+            last = self.book.checkpoint.last_iteration
+            if passed or self.book.passed(last):
                 return self._finish("passed")
             if last >= self.setup.rules.project.max_iterations:
                 return self._finish("exhausted")
@@ -191,48 +184,18 @@ class Loop:
 
     def _finish(self, status: RunStatus) -> Outcome:
         self.tools.eyes.rest()
-        self._save(status=status)
-        self._write_output()
-        self._write_pages(index=True)
-        history = tuple(self.metadata[n] for n in sorted(self.metadata))
-        return Outcome(status == "passed", self.checkpoint, history)
-
-    def _passed(self, iteration: int) -> bool:
-        last = self.history[-1] if self.history else None
-        if last is None or last.iteration != iteration:
-            return False
-        return last.evaluation.all_pass and last.evaluation.rules_sha256 == self.setup.rules_sha256
+        history = self.book.finish(status, self.tools.now())
+        return Outcome(status == "passed", self.book.checkpoint, history)
 
     def _save(self, **changes: Any) -> None:
-        """Every change of the resume point goes through here, and is on disk when it returns."""
-        changes.setdefault("updated_at", self.tools.now())
-        self.checkpoint = self.checkpoint.model_copy(update=changes)
-        self.store.write_checkpoint(self.checkpoint)
+        self.book.save(self.tools.now(), **changes)
 
-    def _remember(self) -> None:
-        """Take up what earlier processes did in this run."""
-        for iteration in self.run_files.iterations():
-            metadata = self.run_files.metadata(iteration)
-            if metadata is None or iteration > self.checkpoint.last_iteration:
-                continue
-            self.metadata[iteration] = metadata
-            evaluation, comparison = self.run_files.evaluation(iteration), self.run_files.comparison(iteration)
-            if evaluation is not None and comparison is not None:
-                self._learn(metadata, evaluation, comparison)
-
-    def _learn(self, metadata: Metadata, evaluation: Evaluation, comparison: Comparison) -> None:
-        sampling = Sampling(**metadata.parameters_used)
-        attempt = Attempt(metadata.iteration, sampling, metadata.prompts_used, evaluation, comparison)
-        self.history = sorted(
-            [a for a in self.history if a.iteration != attempt.iteration] + [attempt], key=lambda a: a.iteration
-        )
-
-    # --- once --------------------------------------------------------------------------------------------------------
+    # --- once ---------------------------------------------------------------------------------------------------------
 
     def _describe(self) -> None:
-        judge = self.tools.judge
-        if self.checkpoint.description is not None:
-            judge.description = self.checkpoint.description
+        judge, checkpoint = self.tools.judge, self.book.checkpoint
+        if checkpoint.description is not None:
+            judge.description = checkpoint.description
             return
         self.tools.observer.asking("description")
         try:
@@ -240,75 +203,72 @@ class Loop:
         except VisionError as err:
             self.tools.observer.warned(f"the original could not be described, going on without: {err}")
             return
-        totals = self.checkpoint.totals
-        totals = totals.model_copy(update={"usage": totals.usage + answer.usage})
+        totals = checkpoint.totals.model_copy(update={"usage": checkpoint.totals.usage + answer.usage})
         self._save(description=judge.description, totals=totals)
 
     def _judge_unjudged(self) -> bool:
         """Judge pictures of this run whose evaluation is a fallback, before anything new is made. True if one passes."""
-        waiting = [a.iteration for a in self.history if a.evaluation.source == "fallback"]
-        for iteration in waiting:
-            png = self.run_files.read_image(iteration)
+        for iteration in [a.iteration for a in self.book.history if a.evaluation.source == "fallback"]:
+            png = self.book.run.read_image(iteration)
             if png is None:
                 continue
-            before = self.metadata[iteration]
+            before = self.book.metadata[iteration]
             self.tools.observer.iteration_begins(iteration, Sampling(**before.parameters_used), before.prompts_used)
             found = self.assessor.assess(iteration, png, again=True)
             if found.evaluation.source == "fallback":
                 why = found.evaluation.aivis_metadata.error
                 raise ServiceError(f"the vision model still gives no answer: {why}", self._resume_hint())
-            self._record(before, found, {**before.timings, **found.timings}, rejudged=True)
+            self._record(before, found, rejudged=True)
             if found.evaluation.all_pass:
                 return True
         return False
 
-    # --- one iteration -----------------------------------------------------------------------------------------------
+    # --- one iteration ------------------------------------------------------------------------------------------------
 
     def _iterate(self, iteration: int) -> None:
         generation = self.store.read_generation()
         workflow = self._load_workflow(generation)
-        plan = self._plan(iteration, generation, workflow)
-        sampling = Sampling(**plan.parameters)
-        self.tools.observer.iteration_begins(iteration, sampling, plan.prompts)
+        plan, is_new = self._plan(iteration, generation, workflow)
+        self.tools.observer.iteration_begins(iteration, Sampling(**plan.parameters), plan.prompts)
+        started = self.tools.clock()
         try:
-            png = self._picture(iteration, plan, generation, workflow)
+            plan, png = self._picture(plan, is_new, generation, workflow)
         except WorkflowRejected:  # the next picture would be rejected too
             raise
         except ComfyUIError as err:
-            self._record_failure(iteration, err, workflow)
+            self._record_failure(plan, workflow, err, self.tools.clock() - started)
             return
-        self._write_thumb(iteration, png)
+        self.book.write_thumb(iteration, png)
         found = self.assessor.assess(iteration, png)
-        made = self._metadata(iteration, workflow, png)
-        self._record(made, found, {**made.timings, **found.timings})
+        self._record(self.book.made(plan, workflow, self.tools.now(), self.assessor.unheard(), png), found)
         if found.evaluation.source == "fallback":
             why = found.evaluation.aivis_metadata.error
             self._count_failure("vision_failures", f"the vision model gave no answer: {why}")
 
-    def _plan(self, iteration: int, generation: Generation, workflow: Workflow) -> Pending:
-        """Settings of an iteration, on disk before they are used: those of a killed process, or newly drawn.
+    def _plan(self, iteration: int, generation: Generation, workflow: Workflow) -> Tuple[Pending, bool]:
+        """Settings of an iteration, on disk before they are used, and whether they are newly drawn.
 
-        Settings that the user edited while the run stood still go before a killed process's, as long as its picture is
-        not made; the seed is kept, so that the edit alone tells.
+        A killed process's are taken up; but settings that the user edited while the run stood still go before them, as
+        long as the picture is not made. The seed is kept then, so that the edit alone tells.
         """
-        pending = self.checkpoint.pending
+        pending = self.book.checkpoint.pending
         begun = pending if pending is not None and pending.iteration == iteration else None
         sampling, prompts = sampling_in_force(workflow, generation), self._prompts_in_force(workflow, generation)
-        if sampling.seed is None and begun is not None:
-            sampling = replace(sampling, seed=begun.parameters.get("seed"))
         if begun is not None:
+            if sampling.seed is None:
+                sampling = replace(sampling, seed=begun.parameters.get("seed"))
             edited = [k for k, v in sampling.as_dict().items() if begun.parameters.get(k) != v]
             edited += ["prompts"] if begun.prompts != prompts else []
-            if not edited or self.run_files.image_file(iteration).is_file():
-                return begun
-            self.tools.observer.warned(
-                f"iteration {iteration} uses your edits of working/AIGen.yaml: {', '.join(edited)}"
-            )
+            if not edited or self.book.run.image_file(iteration).is_file():
+                return begun, False
+            told = f"iteration {iteration} uses your edits of working/AIGen.yaml: {', '.join(edited)}"
+            self.tools.observer.warned(told)
         if sampling.seed is None and workflow.targets.reaches("seed"):
             sampling = replace(sampling, seed=self.tools.draw_seed())
-        begun = Pending(iteration=iteration, parameters=sampling.as_dict(), prompts=prompts)
+        new_id = self.tools.new_id()
+        begun = Pending(iteration=iteration, parameters=sampling.as_dict(), prompts=prompts, prompt_id=new_id)
         self._save(pending=begun)
-        return begun
+        return begun, True
 
     def _load_workflow(self, generation: Generation) -> Workflow:
         """The workflow, read again only when the file or the settings changed."""
@@ -326,153 +286,68 @@ class Loop:
         if "prompts" not in generation.model_fields_set:
             prompts = Prompts(positive=text_in_force(workflow, "positive"))
         if not prompts.positive.strip():
-            made = opening_prompts(self.tools.judge.description, self.criteria)
+            made = opening_prompts(self.tools.judge.description, self.setup.rules.acceptance_criteria)
             prompts = Prompts(positive=made.positive, negative=prompts.negative or made.negative)
         return Prompts(positive=prompts.positive, negative=negative_in_force(workflow, prompts))
 
-    def _picture(self, iteration: int, plan: Pending, generation: Generation, workflow: Workflow) -> bytes:
+    def _picture(
+        self, plan: Pending, is_new: bool, generation: Generation, workflow: Workflow
+    ) -> Tuple[Pending, bytes]:
         """The iteration's picture: from disk, from a job that an earlier process queued, or generated."""
-        png = self.run_files.read_image(iteration)
+        png = self.book.run.read_image(plan.iteration)
         if png is not None and _decodes(png):
-            return png
+            return plan, png
         started = self.tools.clock()
         generator, on_progress = self.tools.generator, self.tools.observer.generating
         output_node = workflow.targets.output_node
         generated = None
-        if plan.prompt_id:
+        if not is_new and plan.prompt_id:
             generated = generator.collect(plan.prompt_id, workflow.graph, output_node, on_progress)
         if generated is None:
             values = _values(plan, generation)
             values["image"] = generator.upload(self.setup.source)
-            plan = plan.model_copy(update={"prompt_id": self.tools.new_id()})
-            self._save(pending=plan)
+            if not is_new:  # the old id may stand for a failed job in ComfyUI's history
+                plan = plan.model_copy(update={"prompt_id": self.tools.new_id()})
+                self._save(pending=plan)
             graph = apply(workflow.graph, workflow.targets, values)
             generated = generator.generate(
                 graph, prompt_id=str(plan.prompt_id), output_node=output_node, on_progress=on_progress
             )
         png = generated.png
-        self.run_files.write_image(iteration, png)
+        self.book.run.write_image(plan.iteration, png)
         timings = {"generation": round(self.tools.clock() - started, 3)}
-        self._save(pending=plan.model_copy(update={"prompt_id": generated.prompt_id, "timings": timings}))
-        return png
+        plan = plan.model_copy(update={"prompt_id": generated.prompt_id, "timings": timings})
+        self._save(pending=plan)
+        return plan, png
 
-    # --- what is put on record ---------------------------------------------------------------------------------------
-
-    def _metadata(self, iteration: int, workflow: Workflow, png: Optional[bytes]) -> Metadata:
-        """Metadata of an iteration as far as the picture goes; without one it is a failed iteration."""
-        pending = self.checkpoint.pending
-        assert pending is not None  # saved by `_plan`
-        image = self.run_files.image_file(iteration)
-        return Metadata(
-            iteration=iteration,
-            timestamp=self.tools.now(),
-            image_path=image.relative_to(self.store.project).as_posix() if png else None,
-            parameters_used=pending.parameters,
-            questions={},
-            evaluation={"overall_score": 0.0, "criteria_results": {}},
-            comparison={"similarity_score": None, "differences": [], "analysis": ""},
-            aivis_metadata=self.assessor.unheard(),
-            prompts_used=pending.prompts,
-            run_id=self.run_files.run_id,
-            status="ok" if png else "failed",
-            prompt_id=pending.prompt_id,
-            workflow_file=workflow.name,
-            image_size=list(images.size_of(png)) if png else None,
-            timings=pending.timings,
-            seeded_from=self.checkpoint.seeded_from,
-        )
-
-    def _record(self, made: Metadata, found: Assessment, timings: Dict[str, float], rejudged: bool = False) -> None:
-        """Put a judged iteration on record: metadata, output if it is the best, the page's files, the resume point."""
-        iteration, evaluation, comparison = made.iteration, found.evaluation, found.comparison
-        answers = self.run_files.answers(iteration)
-        parts = [part for part in (answers, comparison, evaluation) if part is not None]
-        usage = sum((part.usage for part in parts), Usage())
-        metadata = made.model_copy(
-            update={
-                "questions": answers.answers if answers else {},
-                "evaluation": {
-                    "overall_score": evaluation.overall_score,
-                    "criteria_results": evaluation.criteria_results,
-                },
-                "comparison": {
-                    "similarity_score": comparison.similarity_score,
-                    "differences": comparison.differences,
-                    "analysis": comparison.analysis,
-                },
-                "aivis_metadata": _summed([part.aivis_metadata for part in parts], evaluation.aivis_metadata),
-                "timings": timings,
-                "usage": usage,
-                "decision": [],
-            }
-        )
-        self.run_files.write("metadata", metadata)
-        self.metadata[iteration] = metadata
-        self._learn(metadata, evaluation, comparison)
-        changes = self._best_with(iteration, evaluation)
-        if evaluation.source == "aivis":
-            changes["vision_failures"] = 0
-        totals = self.checkpoint.totals
-        if rejudged:
-            changes["totals"] = totals.model_copy(update={"usage": totals.usage + usage})
-        else:
-            changes["totals"] = add_iteration(totals, metadata)
-            changes.update(last_iteration=iteration, pending=None, generation_failures=0)
-        self._save(**changes)
-        self._write_output(changed=iteration if rejudged else None)
-        self._write_iteration_pages(metadata)
-        failed = ", ".join(evaluation.failed_fields) or "none"
-        log.info(
-            "iteration %d: score %g, failed: %s, used: %s",
-            iteration,
-            evaluation.overall_score,
-            failed,
-            made.parameters_used,
-        )
-        self.tools.observer.iteration_ends(metadata, evaluation, self.checkpoint)
-        self._warn_of_silence()
-
-    def _warn_of_silence(self) -> None:
-        """Tell, once, of criteria that the model never answers: they can never pass, and each picture costs minutes."""
-        recent = [a.evaluation.unanswered for a in self.history if a.evaluation.source == "aivis"][-SILENT_IN_A_ROW:]
-        if len(recent) < SILENT_IN_A_ROW:
-            return
-        silent = [field for field in recent[-1] if all(field in each for each in recent) and field not in self._told_of]
-        if silent:
+    def _record(self, made: Metadata, found: Assessment, rejudged: bool = False) -> None:
+        metadata, evaluation = self.book.record(made, found, self.tools.now(), rejudged), found.evaluation
+        failed, used = ", ".join(evaluation.failed_fields) or "none", made.parameters_used
+        log.info("iteration %d: score %g, failed: %s, used: %s", made.iteration, evaluation.overall_score, failed, used)
+        self.tools.observer.iteration_ends(metadata, evaluation, self.book.checkpoint)
+        silent = [field for field in self.book.unanswered(SILENT_IN_A_ROW) if field not in self._told_of]
+        if silent:  # they can never pass, and each picture costs minutes
             self._told_of.update(silent)
             self.tools.observer.warned(
                 f"{', '.join(silent)}: no answer in {SILENT_IN_A_ROW} iterations in a row, so it cannot pass; "
                 "ask in other words, or use another vision model"
             )
 
-    def _best_with(self, iteration: int, evaluation: Evaluation) -> Dict[str, Any]:
-        number = self.checkpoint.best_iteration
-        known = next((a.evaluation for a in self.history if a.iteration == number), None)
-        best = (number, known) if number is not None and known is not None and number != iteration else None
-        if not better((iteration, evaluation), best):
-            return {}
-        return {"best_iteration": iteration, "best_score": evaluation.overall_score}
+    # --- failures -----------------------------------------------------------------------------------------------------
 
-    def _record_failure(self, iteration: int, err: ComfyUIError, workflow: Workflow) -> None:
-        """An iteration without a picture is a row with a status, never a gap."""
+    def _record_failure(self, plan: Pending, workflow: Workflow, err: ComfyUIError, seconds: float) -> None:
         if isinstance(err, ExecutionFailed) and err.traceback:
-            log.debug("ComfyUI's traceback:\n%s", "".join(err.traceback))
-        move = Move(what="settings unchanged", why="no picture was made, so there is nothing to go by")
-        failed = self._metadata(iteration, workflow, None)
-        metadata = failed.model_copy(update={"error": str(err), "decision": [move]})
-        self.run_files.write("metadata", metadata)
-        self.metadata[iteration] = metadata
-        totals = add_iteration(self.checkpoint.totals, metadata)
-        self._save(last_iteration=iteration, pending=None, totals=totals)
-        self._write_iteration_pages(metadata)
-        log.info("iteration %d failed: %s", iteration, err)
-        self.tools.observer.iteration_ends(metadata, None, self.checkpoint)
-        hint = err.hint if not isinstance(err, BadImage) else ""
-        self._count_failure("generation_failures", str(err), hint)
+            log.debug("ComfyUI's traceback: %s", "".join(err.traceback))
+        log.info("iteration %d failed: %s", plan.iteration, err)
+        plan = (self.book.checkpoint.pending or plan).model_copy(update={"timings": {"generation": round(seconds, 3)}})
+        failed = self.book.made(plan, workflow, self.tools.now(), self.assessor.unheard(), None)
+        metadata = self.book.record_failure(failed, str(err), self.tools.now())
+        self.tools.observer.iteration_ends(metadata, None, self.book.checkpoint)
+        self._count_failure("generation_failures", str(err), err.hint if not isinstance(err, BadImage) else "")
 
     def _count_failure(self, counter: str, what: str, hint: str = "") -> None:
         """Count a failure; the third in a row stops the run (exit 3), and a resume may fail three times again."""
-        count = getattr(self.checkpoint, counter) + 1
+        count = getattr(self.book.checkpoint, counter) + 1
         self._save(**{counter: count})
         if count >= FAILURES_IN_A_ROW:
             self._save(**{counter: 0})
@@ -484,81 +359,23 @@ class Loop:
     def _resume_hint(self) -> str:
         return f"go on with: iterative-imagination --project {self.setup.project.name}"
 
-    # --- output and page ---------------------------------------------------------------------------------------------
-
-    def _write_output(self, changed: Optional[int] = None) -> None:
-        """Keep output/ at the best so far; written anew when the best, its verdicts (`changed`) or the result changes."""
-        best = self.checkpoint.best_iteration
-        metadata = self.metadata.get(best) if best is not None else None
-        ended = self.checkpoint.status != "running"
-        known = changed != best and not ended
-        if metadata is None or (known and self.store.output_iteration(self.run_files.run_id) == best):
-            return
-        evaluation = self.run_files.evaluation(metadata.iteration)
-        result = "passed" if evaluation is not None and evaluation.all_pass else "best_so_far"
-        png = self.run_files.read_image(metadata.iteration)
-        if png is not None:
-            totals = self.checkpoint.totals.model_dump(mode="json")
-            self.store.write_output(png, {**metadata.model_dump(mode="json"), "result": result, "totals": totals})
-
-    def _write_thumb(self, iteration: int, png: bytes) -> None:
-        try:
-            pages.write_thumb(self.run_files, iteration, png)
-        except ImaginationError as err:
-            log.warning("the thumbnail of iteration %d could not be written: %s", iteration, err)
-
-    def _write_iteration_pages(self, metadata: Metadata) -> None:
-        """The page's files are a convenience: no disk trouble with them ends a run."""
-        try:
-            pages.write_iteration(self.run_files, metadata)
-            pages.write_head(self.run_files, self.setup.project.name, self.setup.rules, self.checkpoint)
-        except ImaginationError as err:
-            log.warning("the viewer's files of iteration %d could not be written: %s", metadata.iteration, err)
-
-    def _write_pages(self, index: bool) -> None:
-        try:
-            pages.rebuild(self.store)
-            pages.write_head(self.run_files, self.setup.project.name, self.setup.rules, self.checkpoint)
-            if index:
-                pages.write_index(self.store.project.parent)
-        except ImaginationError as err:
-            log.warning("the viewer's files could not be written: %s", err)
-
-    # --- what next ---------------------------------------------------------------------------------------------------
+    # --- what next ----------------------------------------------------------------------------------------------------
 
     def _decide(self, iteration: int) -> None:
         """Settings for the next iteration from the last one's verdicts; done once, also across a kill."""
-        metadata = self.metadata.get(iteration)
-        attempt = next((a for a in self.history if a.iteration == iteration), None)
-        if metadata is None or attempt is None or metadata.decision:
+        attempt = self.book.attempt(iteration)
+        if attempt is None or self.book.metadata[iteration].decision:
             return
         if attempt.evaluation.source == "fallback":
             why = "the vision model gave no answer, and nothing is decided from invented ones"
-            self._put_on_record(metadata, (Move(what="settings unchanged", why=why),), Usage(), {})
-            return
-        generation = self.store.read_generation()
-        decision = self.decider.decide(self.history, generation, self.checkpoint.pending)
-        self.store.write_generation(decision.generation)
-        self._put_on_record(metadata, decision.moves, decision.pending.usage, decision.pending.timings)
-
-    def _put_on_record(
-        self, metadata: Metadata, moves: Sequence[Move], usage: Usage, timings: Mapping[str, float]
-    ) -> None:
-        metadata = metadata.model_copy(
-            update={
-                "decision": list(moves),
-                "usage": metadata.usage + usage,
-                "timings": {**metadata.timings, **timings},
-            }
-        )
-        self.run_files.write("metadata", metadata)
-        self.metadata[metadata.iteration] = metadata
-        totals = self.checkpoint.totals
-        seconds = round(totals.seconds + sum(timings.values()), 3)
-        totals = totals.model_copy(update={"usage": totals.usage + usage, "seconds": seconds})
-        self._save(pending=None, totals=totals)
-        self._write_iteration_pages(metadata)
-        log.info("after iteration %d: %s", metadata.iteration, "; ".join(f"{m.what} ({m.why})" for m in moves))
+            moves: Tuple[Move, ...] = (Move(what="settings unchanged", why=why),)
+            self.book.record_decision(iteration, moves, Usage(), {}, self.tools.now())
+        else:
+            generation = self.store.read_generation()
+            decision = self.decider.decide(self.book.history, generation, self.book.checkpoint.pending)
+            self.store.write_generation(decision.generation)
+            moves, asked = decision.moves, decision.pending
+            self.book.record_decision(iteration, moves, asked.usage, asked.timings, self.tools.now())
         self.tools.observer.decided(moves)
 
 
@@ -580,16 +397,3 @@ def _decodes(png: bytes) -> bool:
         return True
     except BadImage:
         return False
-
-
-def _summed(calls: Sequence[CallRecord], leading: CallRecord) -> CallRecord:
-    """One record for the calls of an iteration: the evaluation's provider and model, and the worst of the rest."""
-    errors = list(dict.fromkeys(call.error for call in calls if call.error))
-    return leading.model_copy(
-        update={
-            "using_fallback": any(call.using_fallback for call in calls),
-            "success": all(call.success for call in calls),
-            "attempts": max(call.attempts for call in calls),
-            "error": "; ".join(errors) or None,
-        }
-    )

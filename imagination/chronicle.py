@@ -1,0 +1,253 @@
+"""What a run knows of itself and puts on disk: the resume point, each iteration on record, output/, the page's files.
+
+Decides nothing. Every change of the resume point goes through `save`, and is on disk when it returns; artefacts go first,
+so that the resume point never tells of something that is not there.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from . import images, pages
+from .assess import Assessment
+from .errors import ImaginationError
+from .model import (
+    Attempt,
+    CallRecord,
+    Checkpoint,
+    Comparison,
+    Evaluation,
+    Metadata,
+    Move,
+    Pending,
+    RunStatus,
+    Sampling,
+    Usage,
+)
+from .resume import Opening, add_iteration
+from .scoring import better
+from .setup import Setup, Workflow
+from .store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Chronicle:
+    """The state of one run. `history` has the judged pictures, `metadata` every iteration, oldest first."""
+
+    def __init__(self, setup: Setup, store: Store, opening: Opening) -> None:
+        self.setup = setup
+        self.store = store
+        self.run = opening.run
+        self.checkpoint: Checkpoint = opening.checkpoint
+        self.history: List[Attempt] = []
+        self.metadata: Dict[int, Metadata] = {}
+
+    def save(self, now: float, **changes: Any) -> None:
+        """Change the resume point and put it on disk."""
+        self.checkpoint = self.checkpoint.model_copy(update={"updated_at": now, **changes})
+        self.store.write_checkpoint(self.checkpoint)
+
+    def remember(self) -> None:
+        """Take up what earlier processes did in this run."""
+        for iteration in self.run.iterations():
+            metadata = self.run.metadata(iteration)
+            if metadata is None or iteration > self.checkpoint.last_iteration:
+                continue
+            self.metadata[iteration] = metadata
+            evaluation, comparison = self.run.evaluation(iteration), self.run.comparison(iteration)
+            if evaluation is not None and comparison is not None:
+                self._learn(metadata, evaluation, comparison)
+
+    def _learn(self, metadata: Metadata, evaluation: Evaluation, comparison: Comparison) -> None:
+        sampling = Sampling(**metadata.parameters_used)
+        attempt = Attempt(metadata.iteration, sampling, metadata.prompts_used, evaluation, comparison)
+        self.history = sorted(
+            [a for a in self.history if a.iteration != attempt.iteration] + [attempt], key=lambda a: a.iteration
+        )
+
+    def attempt(self, iteration: Optional[int]) -> Optional[Attempt]:
+        """The judged picture of an iteration, if it is one."""
+        return next((a for a in self.history if a.iteration == iteration), None)
+
+    def passed(self, iteration: int) -> bool:
+        """Say whether an iteration met every criterion; a pass under other rules than today's is none."""
+        found = self.attempt(iteration)
+        if found is None:
+            return False
+        return found.evaluation.all_pass and found.evaluation.rules_sha256 == self.setup.rules_sha256
+
+    def unanswered(self, times: int) -> List[str]:
+        """Criteria that got no answer in the last `times` judged pictures, all of them."""
+        recent = [a.evaluation.unanswered for a in self.history if a.evaluation.source == "aivis"][-times:]
+        return [field for field in recent[-1] if all(field in each for each in recent)] if len(recent) == times else []
+
+    # --- iterations on record -----------------------------------------------------------------------------------------
+
+    def made(
+        self, plan: Pending, workflow: Workflow, now: float, unheard: CallRecord, png: Optional[bytes]
+    ) -> Metadata:
+        """Metadata of an iteration as far as the picture goes; without one it is a failed iteration."""
+        image = self.run.image_file(plan.iteration)
+        return Metadata(
+            iteration=plan.iteration,
+            timestamp=now,
+            image_path=image.relative_to(self.store.project).as_posix() if png else None,
+            parameters_used=plan.parameters,
+            questions={},
+            evaluation={"overall_score": 0.0, "criteria_results": {}},
+            comparison={"similarity_score": None, "differences": [], "analysis": ""},
+            aivis_metadata=unheard,
+            prompts_used=plan.prompts,
+            run_id=self.run.run_id,
+            status="ok" if png else "failed",
+            prompt_id=plan.prompt_id,
+            workflow_file=workflow.name,
+            image_size=list(images.size_of(png)) if png else None,
+            timings=plan.timings,
+            seeded_from=self.checkpoint.seeded_from,
+        )
+
+    def record(self, made: Metadata, found: Assessment, now: float, rejudged: bool = False) -> Metadata:
+        """Put a judged iteration on record: metadata, resume point, output if it is the best, the page's files."""
+        evaluation, comparison, answers = found.evaluation, found.comparison, found.answers
+        parts = (answers, comparison, evaluation)
+        usage = sum((part.usage for part in parts), Usage())
+        metadata = made.model_copy(
+            update={
+                "questions": answers.answers,
+                "evaluation": {
+                    "overall_score": evaluation.overall_score,
+                    "criteria_results": evaluation.criteria_results,
+                },
+                "comparison": {
+                    "similarity_score": comparison.similarity_score,
+                    "differences": comparison.differences,
+                    "analysis": comparison.analysis,
+                },
+                "aivis_metadata": _summed([part.aivis_metadata for part in parts], evaluation.aivis_metadata),
+                "timings": {**made.timings, **found.timings},
+                "usage": usage,
+                "decision": [],
+            }
+        )
+        self._write(metadata)
+        self._learn(metadata, evaluation, comparison)
+        changes = self._best_with(metadata.iteration, evaluation)
+        if evaluation.source == "aivis":
+            changes["vision_failures"] = 0
+        totals = self.checkpoint.totals
+        if rejudged:
+            changes["totals"] = totals.model_copy(update={"usage": totals.usage + usage})
+        else:
+            changes["totals"] = add_iteration(totals, metadata)
+            changes.update(last_iteration=metadata.iteration, pending=None, generation_failures=0)
+        self.save(now, **changes)
+        self.write_output(changed=metadata.iteration if rejudged else None)
+        self._write_page(metadata, head=True)
+        return metadata
+
+    def record_failure(self, failed: Metadata, error: str, now: float) -> Metadata:
+        """An iteration without a picture is a row with a status, never a gap."""
+        move = Move(what="settings unchanged", why="no picture was made, so there is nothing to go by")
+        metadata = failed.model_copy(update={"error": error, "decision": [move]})
+        self._write(metadata)
+        totals = add_iteration(self.checkpoint.totals, metadata)
+        self.save(now, last_iteration=metadata.iteration, pending=None, totals=totals)
+        self._write_page(metadata, head=True)
+        return metadata
+
+    def record_decision(
+        self, iteration: int, moves: Sequence[Move], usage: Usage, timings: Mapping[str, float], now: float
+    ) -> None:
+        """Add to an iteration's metadata what was decided after it, and why."""
+        before = self.metadata[iteration]
+        metadata = before.model_copy(
+            update={
+                "decision": list(moves),
+                "usage": before.usage + usage,
+                "timings": {**before.timings, **timings},
+            }
+        )
+        self._write(metadata)
+        totals = self.checkpoint.totals
+        seconds = round(totals.seconds + sum(timings.values()), 3)
+        self.save(
+            now, pending=None, totals=totals.model_copy(update={"usage": totals.usage + usage, "seconds": seconds})
+        )
+        self._write_page(metadata, head=False)
+        log.info("after iteration %d: %s", iteration, "; ".join(f"{m.what} ({m.why})" for m in moves))
+
+    def _write(self, metadata: Metadata) -> None:
+        self.run.write("metadata", metadata)
+        self.metadata[metadata.iteration] = metadata
+
+    def _best_with(self, iteration: int, evaluation: Evaluation) -> Dict[str, Any]:
+        number = self.checkpoint.best_iteration
+        known = self.attempt(number)
+        best = (known.iteration, known.evaluation) if known is not None and number != iteration else None
+        if not better((iteration, evaluation), best):
+            return {}
+        return {"best_iteration": iteration, "best_score": evaluation.overall_score}
+
+    # --- output and page ----------------------------------------------------------------------------------------------
+
+    def finish(self, status: RunStatus, now: float) -> Tuple[Metadata, ...]:
+        """Put the end on disk; returns every iteration's metadata."""
+        self.save(now, status=status)
+        self.write_output()
+        self.write_pages()
+        return tuple(self.metadata[n] for n in sorted(self.metadata))
+
+    def write_output(self, changed: Optional[int] = None) -> None:
+        """Keep output/ at the best so far; written anew when the best, its verdicts (`changed`) or the result changes."""
+        best = self.attempt(self.checkpoint.best_iteration)
+        if best is None:
+            return
+        known = changed != best.iteration and self.checkpoint.status == "running"
+        if known and self.store.output_iteration(self.run.run_id) == best.iteration:
+            return
+        png = self.run.read_image(best.iteration)
+        if png is not None:
+            metadata = self.metadata[best.iteration].model_dump(mode="json")
+            result = "passed" if self.passed(best.iteration) else "best_so_far"
+            totals = self.checkpoint.totals.model_dump(mode="json")
+            self.store.write_output(png, {**metadata, "result": result, "totals": totals})
+
+    def write_thumb(self, iteration: int, png: bytes) -> None:
+        """The page's files are a convenience: no disk trouble with them ends a run (here and below)."""
+        try:
+            pages.write_thumb(self.run, iteration, png)
+        except ImaginationError as err:
+            log.warning("the thumbnail of iteration %d could not be written: %s", iteration, err)
+
+    def _write_page(self, metadata: Metadata, head: bool) -> None:
+        try:
+            pages.write_iteration(self.run, metadata)
+            if head:
+                pages.write_head(self.run, self.setup.project.name, self.setup.rules, self.checkpoint)
+        except ImaginationError as err:
+            log.warning("the viewer's files of iteration %d could not be written: %s", metadata.iteration, err)
+
+    def write_pages(self) -> None:
+        """What the page needs of the whole project: missing scripts, this run's head, the index of all projects."""
+        try:
+            pages.rebuild(self.store)
+            pages.write_head(self.run, self.setup.project.name, self.setup.rules, self.checkpoint)
+            pages.write_index(self.store.project.parent)
+        except ImaginationError as err:
+            log.warning("the viewer's files could not be written: %s", err)
+
+
+def _summed(calls: Sequence[CallRecord], leading: CallRecord) -> CallRecord:
+    """One record for the calls of an iteration: the evaluation's provider and model, and the worst of the rest."""
+    errors = list(dict.fromkeys(call.error for call in calls if call.error))
+    return leading.model_copy(
+        update={
+            "using_fallback": any(call.using_fallback for call in calls),
+            "success": all(call.success for call in calls),
+            "attempts": max(call.attempts for call in calls),
+            "error": "; ".join(errors) or None,
+        }
+    )
