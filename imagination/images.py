@@ -21,6 +21,8 @@ from .model import Picture
 if TYPE_CHECKING:
     from PIL.Image import Image, Resampling
 
+# What is decoded: pictures as people have them. Left out is what runs another program (EPS) or stalls when damaged (DDS).
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "ICO", "TGA")
 VISION_SIDE = 1024  # px, spec "AIVis Integration"
 THUMB_SIDE = 320  # px, for the viewer's grid
 MAX_PIXELS = 200_000_000  # 600 MB decoded: above any camera, below what ends the process
@@ -144,7 +146,9 @@ def _decode(data: bytes) -> Image:
     """Bytes to an upright RGB image, decoded to the last pixel."""
     from PIL import Image
 
-    with _quiet(), Image.open(io.BytesIO(data)) as image:
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    with _quiet(), Image.open(io.BytesIO(data), formats=formats) as image:
         if image.width * image.height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{image.width}x{image.height} px are more than this tool takes")
         image.load()
