@@ -97,6 +97,7 @@ def tell(err: ImaginationError) -> None:
     lines += [f"  {clean(problem, 2000)}" for problem in problems if len(problems) > 1]
     lines += [f"hint: {clean(err.hint, 2000)}"] if err.hint else []
     sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.flush()  # Python 3.8 buffers what is no terminal
 
 
 @contextlib.contextmanager
