@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
 from typing import Callable, List, Optional, Sequence, Tuple
@@ -122,13 +123,14 @@ class Caretaker:
     def _find_again(self, before: Optional[Daemon], folder: Optional[str], python: Optional[str]) -> Home:
         if before is None:
             return self._find(folder, python)
-        return self._find(folder or before.folder, python or (None if folder else before.command[0]))
+        home = self._find(folder or before.folder, python or (None if folder else before.command[0]))
+        return home if folder else replace(home, source="as before")
 
     def _start(self, find: Callable[[], Home], arguments: Sequence[str], wait: float) -> int:
+        listen = listening_address(self._address)
         sight = look(self._address.url)
         if sight.is_comfyui:
             return self._say_running("runs already", sight)
-        listen = listening_address(self._address)
         state_folder(self._root)
         process = None
         with one_at_a_time(self._record):
@@ -149,6 +151,8 @@ class Caretaker:
 
     def _launch(self, home: Home, listen: str, arguments: Sequence[str]) -> Tuple[Popen[bytes], Daemon]:
         command = command_for(home, listen, self._address.port, arguments)
+        for warning in home.warnings:
+            click.echo(f"warning: {warning}", err=True)
         click.echo(f"starting ComfyUI in {home.folder} ({home.source})\nwith {home.python}")
         process = spawn(command, home.folder, self._log, environment_for(home, os.environ))
         daemon = Daemon(

@@ -47,12 +47,16 @@ class Home:
     folder: Path
     python: Path
     source: str
+    warnings: Tuple[str, ...] = ()
 
 
-def read_settings(root: Path) -> WorkspaceSettings:
-    """The workspace's settings; all unset where the file is not there. Raises ConfigError."""
+def read_settings(root: Path) -> Tuple[WorkspaceSettings, Tuple[str, ...]]:
+    """The workspace's settings, all unset where the file is not there, and what to warn of. Raises ConfigError."""
     path = root / SETTINGS
-    return load_record(path, WorkspaceSettings).record if path.exists() else WorkspaceSettings()
+    if not path.exists():
+        return WorkspaceSettings(), ()
+    loaded = load_record(path, WorkspaceSettings)
+    return loaded.record, loaded.warnings
 
 
 def find_home(
@@ -67,16 +71,15 @@ def find_home(
 
     Raises ConfigError with what is wrong with the name given, or with the places that were looked at.
     """
-    settings = read_settings(root)
-    named = _named(folder, settings, root, environ)
-    if named is None:
-        named = _discovered(root, user, platform)
-    place, source = named
-    interpreter = python or settings.comfyui_python
-    if interpreter is None:
-        return Home(place, _own_python(place) or Path(sys.executable), source)
-    given = "--python" if python else f"{root / SETTINGS} comfyui_python"
-    return Home(place, _named_python(interpreter, given, Path.cwd() if python else root), source)
+    settings, warnings = read_settings(root)
+    place, source = _named(folder, settings, root, environ) or _discovered(root, user, platform)
+    if python:
+        interpreter = _named_python(python, "--python", Path.cwd())
+    elif settings.comfyui_python:
+        interpreter = _named_python(settings.comfyui_python, f"{root / SETTINGS} comfyui_python", root)
+    else:
+        interpreter = _own_python(place) or Path(sys.executable)
+    return Home(place, interpreter, source, warnings)
 
 
 def _named(
