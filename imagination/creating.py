@@ -52,8 +52,11 @@ def create(workspace: Workspace, name: str, rules: Optional[str] = None, picture
     return Created(project, source, record, project.input(), picture is None)
 
 
-def find_rules(workspace: Workspace, named: str) -> Path:
-    """A rules file by its path (from here, or from the workspace), or a shipped example by its name or path."""
+def find_rules(workspace: Workspace, named: str, option: str = "--from") -> Path:
+    """A rules file by its path (from here, or from the workspace), or a shipped example by its name or path.
+
+    Raises ConfigError, naming the nearest example and the `option` that was wrong.
+    """
     path = Path(named).expanduser()
     for candidate in (path, workspace.root / path):
         if candidate.is_file():
@@ -63,7 +66,7 @@ def find_rules(workspace: Workspace, named: str) -> Path:
         return shipped("rules") / f"{name}.yaml"
     near = difflib.get_close_matches(name, example_names(), n=1)
     hint = f"did you mean {near[0]}?" if near else f"the examples are {', '.join(example_names())}"
-    raise ConfigError(f"--from: {named} is neither a file nor one of the examples", hint)
+    raise ConfigError(f"{option}: {named} is neither a file nor one of the examples", hint)
 
 
 def _picture(named: str) -> Path:

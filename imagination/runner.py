@@ -22,6 +22,7 @@ from typing import Callable, Iterator, Optional, Union
 from rich.console import Console
 
 from .config import load_rules
+from .creating import find_rules
 from .display import LiveDisplay, PlainDisplay, clean, closing, settings_line
 from .errors import ConfigError, ImaginationError, StoreError, Terminated
 from .judge import Judge
@@ -32,7 +33,7 @@ from .seeding import find_seeding
 from .services import connect, preflight
 from .setup import Setup, read_setup, sampling_in_force
 from .store import Store
-from .workspace import Project, Workspace
+from .workspace import Project, Workspace, check_name
 
 log = logging.getLogger(__name__)
 Display = Union[LiveDisplay, PlainDisplay]
@@ -165,12 +166,10 @@ def find_project(workspace: Workspace, order: Order) -> Project:
     """The project an order means; one that is yet to be made has `rules_file` set. Raises ConfigError."""
     if order.rules is None:
         return workspace.project(order.project or "")
-    rules = Path(order.rules).expanduser()
+    rules = find_rules(workspace, order.rules, "--rules")
     name = order.project or load_rules(rules).record.project.name
     if not name:
         raise ConfigError(f"{rules} names no project", "add project.name, or give --project NAME")
-    from .workspace import check_name
-
     folder = workspace.projects / check_name(name)
     if not folder.is_dir() and order.picture is None:
         raise ConfigError(f"project {name} is new and has no picture", f"add --input PICTURE, or create {folder} first")

@@ -84,13 +84,17 @@ class Workspace:
         return sorted(p.name for p in folders if (p / "config").is_dir())
 
     def project(self, name: str) -> Project:
-        """An existing project. Raises ConfigError that names those there are."""
+        """An existing project; a path into projects/, as shells complete it, is understood. Raises ConfigError."""
+        path = Path(name)
+        if path.name != name and path.name and path.resolve().parent == self.projects.resolve():
+            name = path.name
         folder = self.projects / check_name(name)
         if not folder.is_dir():
             have = ", ".join(self.names()) or "none"
+            make = "iterativectl demo" if name == "demo" else f"iterativectl project create {name} --input PICTURE"
             raise ConfigError(
                 f"there is no project {name} in {self.projects} (there are: {have})",
-                "make one: iterativectl project create NAME --from season-winter --input PICTURE",
+                f"make it with: {make}, or name the folder that holds projects/ with --workspace",
             )
         return Project(name, folder, self)
 
@@ -207,9 +211,13 @@ class Project:
         return own if own.is_file() else self.workspace.template("config/AIGen.yaml")
 
     def prompt_files(self) -> List[Path]:
-        """prompts.yaml files that are there, the last overrides (decisions.md, "Prompt templates")."""
-        optional = [self.workspace.root / "prompts.yaml", self.root / "config" / "prompts.yaml"]
-        return [self.workspace.template("prompts.yaml"), *(p for p in optional if p.is_file())]
+        """prompts.yaml files that are there, the last overrides (decisions.md, "Prompt templates").
+
+        The shipped one comes first, so that a workspace's older copy of the templates does not lack what is newer.
+        """
+        own = [self.workspace.root / "defaults", self.workspace.root, self.root / "config"]
+        found = [shipped("defaults") / "prompts.yaml", *(folder / "prompts.yaml" for folder in own)]
+        return [path for path in dict.fromkeys(found) if path.is_file()]
 
     def input(self) -> Path:
         """The input picture: input/input.png, else the one input/input.*. Raises ConfigError when there is none."""
@@ -224,8 +232,10 @@ class Project:
             raise ConfigError(
                 f"{self.root / 'input'} has several input pictures: {names}", "keep one, or name it input.png"
             )
+        others = sorted(p.name for p in (self.root / "input").glob("*") if p.is_file() and p.name[0] != ".")[:5]
+        lies = f" (there is {', '.join(others)}: rename it)" if others else ""
         raise ConfigError(
-            f"{exact} is missing", f"put a picture there, or run with --project {self.name} --input PICTURE"
+            f"{exact} is missing{lies}", f"put a picture there, or run with --project {self.name} --input PICTURE"
         )
 
     def has_input(self) -> bool:
@@ -263,5 +273,9 @@ class Project:
         for folder in folders:
             if (folder / path).is_file():
                 return folder / path
-        looked = ", ".join(str(folder) for folder in folders) if not path.is_absolute() else "as an absolute path"
+        looked = (
+            ", ".join(dict.fromkeys(str(folder) for folder in folders))
+            if not path.is_absolute()
+            else "as an absolute path"
+        )
         raise ConfigError(f"{relative} is not there (looked in {looked})")

@@ -57,7 +57,7 @@ def test_1_ended_without_and_the_best_is_in_output(desk: Desk) -> None:
         (["--project", "../p"], '"../p" cannot be a project name'),
         (["--project", "p", "--workspace", "nowhere"], "--workspace: nowhere is not a folder"),
         (["--project", "p", "--resume-from", "1"], "p has no run to resume"),
-        (["--rules", "none.yaml"], "none.yaml does not exist"),
+        (["--rules", "none.yaml"], "none.yaml is neither a file nor one of the examples"),
         (["--project", "p", "--input", "none.png"], "--input: none.png is not a file"),
     ],
 )
