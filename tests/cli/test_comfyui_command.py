@@ -12,6 +12,7 @@ import sys
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from inspect import signature
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
@@ -23,6 +24,8 @@ from imagination.ctl import main
 from imagination.daemons import Daemon, end, identity, is_alive, read_daemon, write_daemon
 
 ROOT = Path(__file__).resolve().parents[2]
+# before click 8.2, stderr is apart only where it is asked for
+RUNNER = CliRunner(**({"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}))  # type: ignore[arg-type]
 ANSWERING = """
 import http.server, json, sys
 
@@ -75,7 +78,7 @@ class Machine:
 
     def give(self, *words: str) -> Result:
         arguments = ["comfyui", words[0], "--workspace", str(self.root), *words[1:]]
-        result = CliRunner().invoke(main, arguments, prog_name="iterativectl")
+        result = RUNNER.invoke(main, arguments, prog_name="iterativectl")
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         return result
 
@@ -127,11 +130,13 @@ def comfyui_of_somebody_else(port: int) -> Iterator[None]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
-        yield
-        server.shutdown()
-        thread.join()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 # --- as it should go ----------------------------------------------------------------------------------------------------
@@ -264,8 +269,8 @@ def test_a_port_in_use_is_told_in_one_line_and_nothing_is_started(machine: Machi
 
 
 def _hang_up(listener: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while True:
+    for _ in range(20):  # as often as it is asked here, and more
+        with contextlib.suppress(OSError):
             listener.accept()[0].close()
 
 
