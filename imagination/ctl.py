@@ -13,6 +13,7 @@ from .completion import project_option, run_ids
 from .ctl_comfyui import comfyui
 from .ctl_project import demo, project
 from .ctl_rules import rules
+from .ctl_viewer import viewer
 
 
 @click.group(context_settings=CONTEXT)
@@ -37,6 +38,7 @@ def main() -> None:
 
 
 main.add_command(comfyui)
+main.add_command(viewer)
 
 
 main.add_command(demo)

@@ -1,0 +1,251 @@
+"""The viewer's server: files of the viewer and of the projects, on the loopback, to be read only.
+
+What may be asked is decided in `viewer_routes`; here are the sockets and the disk. Started as a process of its own by
+`iterativectl viewer start`: `python -m imagination.viewer_server WORKSPACE PORT RECORD`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import html
+import os
+import re
+import socketserver
+import stat
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, BinaryIO, Iterator, List, Optional, Tuple
+from urllib.parse import quote
+
+from .viewer_routes import BASE_HEADERS, PICTURES, RUN, Parts, content_type, policy, read_target, refuse
+
+HOST = "127.0.0.1"
+NAME = "iterative-imagination-viewer"
+TRIES = 50  # ports from the one asked for
+NEWEST = 20  # runs of a project in the list
+CHUNK = 64 * 1024
+
+
+class Server(ThreadingHTTPServer):
+    """One viewer for one workspace. Raises OSError when no port from `port` on is free; 0 takes any."""
+
+    daemon_threads = True
+    # on Windows "reuse" would let two servers have one port
+    allow_reuse_address = os.name == "posix"
+
+    def __init__(self, port: int, projects: Path, viewer: Path) -> None:
+        self.roots = {"projects": projects.resolve(), "viewer": viewer.resolve()}
+        super().__init__((HOST, port), Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server who we are, as HTTPServer would."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, int(self.server_address[1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in mid-answer is nothing to write down."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
+
+
+def open_server(port: int, projects: Path, viewer: Path) -> Server:
+    """A server on `port`, or on the next that is free."""
+    for each in range(port, min(port + TRIES, 65536)):
+        try:
+            return Server(each, projects, viewer)
+        except OSError as err:
+            if err.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+    raise OSError(errno.EADDRINUSE, f"no port from {port} to {port + TRIES - 1} is free")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection. Every answer goes through `_answer`, also the refusals of the base class."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 30  # s of silence
+    server: Server
+
+    def parse_request(self) -> bool:
+        """Read the head and turn away what is not for us before anything looks at the path."""
+        if not super().parse_request():
+            return False
+        if self.command not in ("GET", "HEAD"):
+            return self._turn_away(405, "only GET and HEAD")
+        refused = refuse(list(self.headers.items()), self.server.server_port)
+        return self._turn_away(*refused) if refused else True
+
+    def _turn_away(self, status: int, why: str) -> bool:
+        self.send_error(status, why)
+        return False
+
+    def do_GET(self) -> None:
+        """Answer with a file, the list, or 404."""
+        # the request line itself: the base class may have tidied `self.path`
+        words = self.requestline.split()
+        parts = read_target(words[1] if len(words) > 1 else "")
+        if parts == ():
+            self._home()
+        elif parts is None or not self._file(parts):
+            self.send_error(404, "there is nothing here")
+
+    do_HEAD = do_GET
+
+    def _home(self) -> None:
+        if (self.server.roots["viewer"] / "index.html").is_file():
+            self._answer(302, [("Location", "/viewer/index.html")], b"", "text/plain; charset=utf-8")
+        else:
+            page = "".join(list_page(self.server.roots["projects"])).encode("utf-8")
+            self._answer(200, [], page, "text/html; charset=utf-8")
+
+    def _file(self, parts: Parts) -> bool:
+        kind = content_type(parts)
+        opened = open_below(self.server.roots[parts[0]], parts[1:]) if kind else None
+        if kind is None or opened is None:
+            return False
+        file, status = opened
+        with file:
+            tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+            if self.headers.get("If-None-Match") == tag:
+                self._answer(304, [("ETag", tag)], None, kind)
+            else:
+                self._answer(200, [("ETag", tag), ("Content-Length", str(status.st_size))], None, kind)
+                self._send(file, status.st_size)
+        return True
+
+    def _send(self, file: BinaryIO, size: int) -> None:
+        """Exactly `size` bytes: more or fewer would spoil the connection for the next answer."""
+        while size > 0 and self.command == "GET":
+            data = file.read(min(CHUNK, size))
+            if not data:  # cut shorter under our hands
+                self.close_connection = True
+                return
+            self.wfile.write(data)
+            size -= len(data)
+
+    def send_error(self, code: int, message: Optional[str] = None, explain: Optional[str] = None) -> None:
+        """A refusal in one plain line; the connection ends, for what follows may be the rest of a bad request."""
+        self.close_connection = True
+        extra = [("Connection", "close")] + ([("Allow", "GET, HEAD")] if code == 405 else [])
+        plain = re.sub(r"[^ -~]", "?", str(message or "no"))[:200]
+        self._answer(code, extra, f"{plain}\n".encode("ascii"), "text/plain; charset=utf-8")
+
+    def _answer(self, status: int, extra: List[Tuple[str, str]], body: Optional[bytes], kind: str) -> None:
+        self.send_response(status)
+        for name, value in (*BASE_HEADERS, ("Content-Security-Policy", policy(kind)), ("Content-Type", kind), *extra):
+            self.send_header(name, value)
+        if body is not None:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if body and self.command != "HEAD":
+            self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """The Server header, by which `viewer start` knows its own."""
+        return NAME
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are not written down: a log that every page view makes longer has no end."""
+
+
+def open_below(root: Path, parts: Parts) -> Optional[Tuple[BinaryIO, os.stat_result]]:
+    """A regular file below `root`, opened; None if there is none, or the way there leads through a link."""
+    path = root.joinpath(*parts)
+    try:
+        if path.resolve(strict=True) != path or not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        # the flags are for what could be put there between the look and the opening
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        file = os.fdopen(os.open(path, flags), "rb")
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+        return None
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        file.close()
+        return None
+    return file, status
+
+
+# --- the list, for as long as there is no page --------------------------------------------------------------------------
+
+
+def list_page(projects: Path) -> Iterator[str]:
+    """Projects, their newest runs and pictures, as a page without script and style."""
+    yield '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Iterative Imagination</title></head><body>'
+    yield "<h1>Iterative Imagination</h1>"
+    names = _folders(projects)
+    if not names:
+        yield f"<p>There is no project in {html.escape(str(projects))} yet.</p>"
+    for name in names:
+        yield f"<h2>{html.escape(name)}</h2><ul>"
+        yield from _links((name, "input"), projects, "input")
+        yield from _links((name, "output"), projects, "output")
+        runs = [run for run in _folders(projects / name / "working") if re.fullmatch(RUN, run)]
+        for run in sorted(runs, reverse=True)[:NEWEST]:
+            yield from _links((name, "working", run, "images"), projects, f"run {run}")
+        yield "</ul>"
+    yield "</body></html>"
+
+
+def _folders(folder: Path) -> List[str]:
+    with contextlib.suppress(OSError):
+        return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != ".")
+    return []
+
+
+def _links(place: Parts, projects: Path, label: str) -> Iterator[str]:
+    """One list item with a link for each picture in a folder that is served, if there are any."""
+    names: List[str] = []
+    with contextlib.suppress(OSError):
+        names = [p.name for p in projects.joinpath(*place).iterdir() if p.suffix in PICTURES]
+    served = [name for name in sorted(names, key=_by_number) if content_type(("projects", *place, name))]
+    if served:
+        yield f"<li>{html.escape(label)}:"
+        for name in served:
+            address = "/".join(quote(part, safe="") for part in ("projects", *place, name))
+            yield f' <a href="/{address}">{html.escape(name)}</a>'
+        yield "</li>"
+
+
+def _by_number(name: str) -> Tuple[int, str]:
+    found = re.search(r"\d+", name)
+    return (int(found[0][:9]) if found else 0, name)
+
+
+# --- as a process -------------------------------------------------------------------------------------------------------
+
+
+def main(arguments: List[str]) -> int:
+    """Serve until ended. The record is written once the port is ours: it tells where."""
+    from .daemons import Daemon, forget, identity, write_daemon
+    from .workspace import shipped
+
+    root, port, record = Path(arguments[0]), int(arguments[1]), Path(arguments[2])
+    try:
+        server = open_server(port, root / "projects", shipped("viewer"))
+    except OSError as err:
+        sys.stderr.write(f"{err.strerror or err}\n")
+        return 1
+    with server:
+        daemon = Daemon(
+            pid=os.getpid(),
+            started=identity(os.getpid()) or "unknown",
+            since=time.time(),
+            url=f"http://{HOST}:{server.server_port}",
+            command=[sys.executable, "-m", "imagination.viewer_server"],
+            folder=str(root),
+            log=str(record.with_suffix(".log")),
+        )
+        write_daemon(record, daemon)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            forget(record)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
