@@ -5,7 +5,7 @@ Only click is imported here: `--help` and a typing error answer at once.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 import click
 
@@ -77,10 +77,21 @@ def main(
     if not project and not rules:
         raise click.UsageError("name a project (--project NAME) or a rules file (--rules PATH --input PICTURE)")
     check_run_options(reset, resume_from)
-    from .runner import Order, run_command
+    start(project, rules, picture, resume_from, reset, dry_run, verbose, workspace)
 
-    order = Order(project, rules, picture, resume_from, reset, dry_run, verbose, workspace)
-    raise SystemExit(run_command(order))
+
+def start(*order: Any, **more: Any) -> NoReturn:
+    """Carry out an order (the fields of `runner.Order`) and end the process with its exit code.
+
+    Ctrl-C counts as one also while the modules are still being loaded.
+    """
+    try:
+        from .runner import Order, run_command
+
+        code = run_command(Order(*order, **more))
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

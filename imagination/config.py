@@ -270,6 +270,12 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+# what JSON cannot hold, no configuration needs: such a tag is told as one that is not known
+_Loader.yaml_constructors = {
+    tag: construct
+    for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+    if tag not in {f"tag:yaml.org,2002:{name}" for name in ("binary", "set", "omap", "pairs", "timestamp")}
+}
 
 
 def read_document(path: Path, text: Optional[str] = None) -> Document:
@@ -323,7 +329,9 @@ def _survey(root: Optional[yaml.Node], lines: Dict[Keys, int]) -> Iterator[Tuple
         if count == MAX_NODES or len(keys) > MAX_DEPTH:
             yield line, "expands beyond any sensible size (anchors and aliases?)"
             return
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.ScalarNode) and any("\ud800" <= char <= "\udfff" for char in node.value):
+            yield line, f"{dotted(keys)} has half a character (a lone surrogate)"
+        elif isinstance(node, yaml.SequenceNode):
             stack += [((*keys, i), item) for i, item in reversed(list(enumerate(node.value)))]
         elif isinstance(node, yaml.MappingNode):
             seen: Dict[str, int] = {}

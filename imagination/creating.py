@@ -16,7 +16,7 @@ from .advice import look_over
 from .config import load_rules, read_text
 from .errors import ConfigError
 from .model import ProjectSettings, Rules
-from .workspace import Project, Workspace, example_names, shipped
+from .workspace import Project, Workspace, example_names, expanded, shipped
 from .yaml_edit import CannotEdit, Put, rewrite
 
 TEMPLATE = "config/rules.yaml"
@@ -57,7 +57,7 @@ def find_rules(workspace: Workspace, named: str, option: str = "--from") -> Path
 
     Raises ConfigError, naming the nearest example and the `option` that was wrong.
     """
-    path = Path(named).expanduser()
+    path = expanded(named)
     for candidate in (path, workspace.root / path):
         if candidate.is_file():
             return candidate
@@ -70,7 +70,7 @@ def find_rules(workspace: Workspace, named: str, option: str = "--from") -> Path
 
 
 def _picture(named: str) -> Path:
-    path = Path(named).expanduser()
+    path = expanded(named)
     if not path.is_file():
         raise ConfigError(f"--input: {path} is not a file")
     images.load_input(path)

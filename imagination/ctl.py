@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal, Optional
 
 import click
 
 from . import __version__
-from .cli import CONTEXT, check_run_options, run_options
+from .cli import CONTEXT, check_run_options, run_options, start
 from .completion import project_option, run_ids
 from .ctl_comfyui import comfyui
+from .ctl_doctor import doctor
 from .ctl_project import demo, project
 from .ctl_rules import rules
 from .ctl_viewer import viewer
@@ -42,6 +42,7 @@ main.add_command(viewer)
 
 
 main.add_command(demo)
+main.add_command(doctor)
 main.add_command(project)
 main.add_command(rules)
 
@@ -82,10 +83,8 @@ def run(
         raise click.UsageError("--seed-ranking-mode goes with --seed-from-ranking RUN_ID or latest")
     if seed_from_ranking and resume_from is not None:
         raise click.UsageError("--seed-from-ranking starts a new run, --resume-from goes on in the last one")
-    from .runner import Order, run_command
-
-    order = Order(project, None, None, resume_from, reset, dry_run, verbose, workspace)
-    raise SystemExit(run_command(replace(order, seed_from=seed_from_ranking, seed_mode=seed_ranking_mode or "rank1")))
+    seeded = {"seed_from": seed_from_ranking, "seed_mode": seed_ranking_mode or "rank1"}
+    start(project, None, None, resume_from, reset, dry_run, verbose, workspace, **seeded)
 
 
 if __name__ == "__main__":

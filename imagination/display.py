@@ -250,6 +250,9 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
         console.print(
             Text("to go on, raise project.max_iterations in rules.yaml; the same command starts a new run", "dim")
         )
+    unjudged = [str(m.iteration) for m in outcome.history if m.status == "ok" and not _was_judged(m)]
+    if unjudged:
+        console.print(Text(f"never judged, the model gave no answer: iteration {', '.join(unjudged)}", "bold yellow"))
     usage = best.totals.usage
     cost = f", {usage.cost:.4f} USD" if usage.cost is not None else ""
     console.print(Text(f"took {duration(best.totals.seconds)}, {usage.requests} vision requests{cost}", "dim"))
@@ -270,6 +273,10 @@ def _table(outcome: Outcome) -> Table:
 
 def _criteria(outcome: Outcome) -> int:
     return max((len(m.evaluation.get("criteria_results") or {}) for m in outcome.history), default=0)
+
+
+def _was_judged(metadata: Metadata) -> bool:
+    return bool(metadata.aivis_metadata.success or any(metadata.evaluation.get("criteria_results", {}).values()))
 
 
 def _row(metadata: Metadata) -> List[str]:

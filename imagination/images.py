@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM", "ICO", "TGA")
 VISION_SIDE = 1024  # px, spec "AIVis Integration"
 THUMB_SIDE = 320  # px, for the viewer's grid
-MAX_PIXELS = 200_000_000  # 600 MB decoded: above any camera, below what ends the process
+MAX_PIXELS = 178_000_000  # 534 MB decoded: above any camera; Pillow itself refuses more than 178,956,970
 ORIENTATION = 0x0112  # EXIF tag
 PNG_LEVEL = 1  # zlib level: files a tenth larger than at the default 6, in a third of the time
 

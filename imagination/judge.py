@@ -243,7 +243,7 @@ def question_schema(question: Question) -> Schema:
     """Schema of one answer. The description is the question: a reply that repeats it as the key is understood."""
     part: Schema = {"type": [question.type, "null"], "description": question.question}
     if question.type == "array":
-        part["items"] = _items(question.items)
+        part["items"] = _items(question.items if question.items is not None else question.enum)
         bounds = (("minItems", question.min), ("maxItems", question.max))
         part.update({key: int(value) for key, value in bounds if value is not None and value >= 0})
     elif question.type in ("integer", "number"):
@@ -252,7 +252,7 @@ def question_schema(question: Question) -> Schema:
             part["minimum"] = math.ceil(question.min) if whole else question.min
         if question.max is not None:
             part["maximum"] = math.floor(question.max) if whole else question.max
-    if question.enum is not None:
+    if question.enum is not None and question.type != "array":
         part["enum"] = [*question.enum, None]
     return part
 

@@ -176,7 +176,8 @@ class Loop:
             if passed or self.book.passed(last):
                 return self._finish("passed")
             if last >= self.setup.rules.project.max_iterations:
-                return self._finish("exhausted")
+                # a picture that nobody looked at is no failure of the picture: one more try before the run is called over
+                return self._finish("passed" if self._judge_unjudged(at_the_end=True) else "exhausted")
             if last:
                 self._decide(last)
             self.tools.eyes.rest()  # the model's last call of an iteration was the one that decided
@@ -206,8 +207,12 @@ class Loop:
         totals = checkpoint.totals.model_copy(update={"usage": checkpoint.totals.usage + answer.usage})
         self._save(description=judge.description, totals=totals)
 
-    def _judge_unjudged(self) -> bool:
-        """Judge pictures of this run whose evaluation is a fallback, before anything new is made. True if one passes."""
+    def _judge_unjudged(self, at_the_end: bool = False) -> bool:
+        """Judge pictures of this run whose evaluation is a fallback, before anything new is made. True if one passes.
+
+        Raises ServiceError when there is still no answer; `at_the_end` only if no picture of the run was ever judged:
+        one that a model refuses to look at must not keep a run from ending.
+        """
         for iteration in [a.iteration for a in self.book.history if a.evaluation.source == "fallback"]:
             png = self.book.run.read_image(iteration)
             if png is None:
@@ -216,6 +221,8 @@ class Loop:
             self.tools.observer.iteration_begins(iteration, Sampling(**before.parameters_used), before.prompts_used)
             found = self.assessor.assess(iteration, png, again=True)
             if found.evaluation.source == "fallback":
+                if at_the_end and any(a.evaluation.source == "aivis" for a in self.book.history):
+                    continue
                 why = found.evaluation.aivis_metadata.error
                 raise ServiceError(f"the vision model still gives no answer: {why}", self._resume_hint())
             self._record(before, found, rejudged=True)

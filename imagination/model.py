@@ -7,8 +7,10 @@ the files and of ComfyUI's inputs. Sizes are (width, height) in px, times are se
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from typing_extensions import Literal
@@ -68,6 +70,14 @@ class Question(Frozen):
             raise ValueError(f"min ({self.min:g}) must not be above max ({self.max:g})")
         if self.items is not None and self.type != "array":
             raise ValueError(f"items goes with type array, not {self.type}")
+        kinds = self.items.get("type", "string") if isinstance(self.items, dict) else "string"
+        if not all(isinstance(kind, str) for kind in (kinds if isinstance(kinds, list) else [kinds])):
+            raise ValueError("items.type must be a text, such as string")
+        if isinstance(self.items, dict) and not isinstance(self.items.get("enum", []), list):
+            raise ValueError("items.enum must be a list")
+        for key in ("minimum", "maximum", "minLength", "maxLength"):
+            if isinstance(self.items, dict) and not isinstance(self.items.get(key, 0), (int, float)):
+                raise ValueError(f"items.{key} must be a number")
         if self.enum is not None and not self.enum:
             raise ValueError("enum must name at least one value")
         odd = [value for value in self.enum or [] if not isinstance(value, _KINDS.get(self.type, object))]
@@ -213,6 +223,30 @@ class VisionSettings(Frozen):
     data_collection: Optional[Literal["allow", "deny"]] = Field(
         None, description="OpenRouter: deny uses only hosts that do not store what they are sent."
     )
+
+    @field_validator("base_url", "fallback_base_url")
+    @classmethod
+    def _address_can_be_asked(cls, value: Optional[str]) -> Optional[str]:
+        if value is None or not value.strip():
+            return None
+        text = value.strip()
+        try:
+            parts = urlsplit(text if "://" in text else f"//{text}")
+            fits = bool(parts.hostname) and parts.scheme in ("", "http", "https") and (parts.port or 1) > 0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError("an address such as http://127.0.0.1:11434")
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _options_are_json(cls, value: Dict[str, Any]) -> Dict[str, Any]:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as err:
+            raise ValueError(f"values that JSON can hold ({err})") from err
+        return value
 
     @model_validator(mode="after")
     def _models_are_named(self) -> VisionSettings:
@@ -397,6 +431,21 @@ class Seeding(Frozen):
     notes: List[str] = Field(default_factory=list)
 
 
+class _Used(Frozen):
+    """The types, not the ranges, of KSampler's inputs on record: a workflow's own cfg may be 30."""
+
+    denoise: Optional[float] = None
+    cfg: Optional[float] = None
+    steps: Optional[int] = None
+    seed: Optional[int] = None
+    sampler_name: Optional[str] = None
+    scheduler: Optional[str] = None
+
+
+def _checked_parameters(value: Dict[str, Any]) -> Dict[str, Any]:
+    return {**_Used.model_validate({k: v for k, v in value.items() if k in SAMPLING_FIELDS}).model_dump()}
+
+
 class Metadata(Artefact):
     """`metadata/iteration_{N}_metadata.json`: the spec's keys, then ours."""
 
@@ -420,6 +469,8 @@ class Metadata(Artefact):
     decision: List[Move] = Field(default_factory=list)
     seeded_from: Optional[Seeding] = None
 
+    _parameters_have_types = field_validator("parameters_used")(_checked_parameters)
+
 
 class Totals(Frozen):
     """What a run took so far: iterations made, of which failed; seconds; requests, tokens and cost."""
@@ -441,6 +492,8 @@ class Pending(Frozen):
     improvement: Optional[Prompts] = None
     usage: Usage = Field(default_factory=Usage)  # of the two text calls above
     timings: Dict[str, float] = Field(default_factory=dict)
+
+    _parameters_have_types = field_validator("parameters")(_checked_parameters)
 
 
 RunStatus = Literal["running", "passed", "exhausted", "stopped"]

@@ -125,7 +125,9 @@ def list_outcomes(criteria: Sequence[Criterion], fields: Sequence[str], reasons:
         if criterion.field in fields:
             reason = _one_line(reasons.get(criterion.field, ""))
             line = f"- {criterion.field}: {_one_line(criterion.question)}"
-            line += f" [{criterion.intent}]" if criterion.intent else ""
+            strength = f"{criterion.edit_strength} strength" if criterion.edit_strength else ""
+            wanted = ", ".join(word for word in (criterion.intent, strength) if word)
+            line += f" [{wanted}]" if wanted else ""
             line += f" Seen: {reason}" if reason else ""
             lines.append(line + (f" Wanted: {', '.join(criterion.must_include)}." if criterion.must_include else ""))
     return "\n".join(lines)

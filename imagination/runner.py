@@ -33,7 +33,7 @@ from .seeding import find_seeding
 from .services import connect, preflight
 from .setup import Setup, read_setup, sampling_in_force
 from .store import Store
-from .workspace import Project, Workspace, check_name
+from .workspace import Project, Workspace, check_name, expanded
 
 log = logging.getLogger(__name__)
 Display = Union[LiveDisplay, PlainDisplay]
@@ -83,11 +83,18 @@ def guarded(act: Callable[[], int], stopped: str = "stopped") -> int:
         try:
             return act()
         except ImaginationError as err:
-            tell(err)
-            return err.exit_code
+            return _told(err)
+        except OSError as err:  # a folder that may not be entered, a disk that is gone: the user's to mend, in one line
+            named = f"{err.filename}: " if err.filename else ""
+            return _told(StoreError(f"{named}{err.strerror or err}", "look at the permissions and the disk"))
         except KeyboardInterrupt as err:
             sys.stderr.write(f"\n{stopped}\n")
             return 143 if isinstance(err, Terminated) else 130
+
+
+def _told(err: ImaginationError) -> int:
+    tell(err)
+    return err.exit_code
 
 
 def tell(err: ImaginationError) -> None:
@@ -179,7 +186,7 @@ def find_project(workspace: Workspace, order: Order) -> Project:
 def _picture(order: Order) -> Optional[Path]:
     if order.picture is None:
         return None
-    path = Path(order.picture).expanduser()
+    path = expanded(order.picture)
     if not path.is_file():
         raise ConfigError(f"--input: {path} is not a file")
     return path
@@ -331,8 +338,13 @@ def _display(console: Console) -> Iterator[Display]:
 
 
 def _write_line(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Print a line. When nobody reads any more (`| head`), the run goes on in silence: it is an hour of a GPU."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Shown(logging.Handler):

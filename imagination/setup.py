@@ -56,7 +56,7 @@ def read_setup(project: Project, generation_path: Optional[Path] = None, picture
     """
     told = _Told()
     rules = told.ask(lambda: load_rules(project.rules))
-    generation = told.ask(lambda: load_generation(generation_path or project.generation))
+    generation = told.ask(lambda: _load_settings(project, generation_path))
     vision = told.ask(lambda: load_vision(project.vision))
     templates = told.ask(lambda: Templates.merge([load_texts(path) for path in project.prompt_files()]))
     workflow = told.ask(lambda: load_workflow(project, generation.record)) if generation else None
@@ -86,6 +86,19 @@ def read_setup(project: Project, generation_path: Optional[Path] = None, picture
         input_sha256=digest,
         warnings=tuple(warnings),
     )
+
+
+def _load_settings(project: Project, in_force: Optional[Path]) -> Loaded[Generation]:
+    """The settings in force, where a run has some, with the address of the server always as configured.
+
+    No iteration changes where ComfyUI is; a server that moved in mid-run is told of in config/AIGen.yaml.
+    """
+    configured = load_generation(project.generation)
+    if in_force is None:
+        return configured
+    loaded = load_generation(in_force)
+    record = loaded.record.model_copy(update={"comfyui": configured.record.comfyui})
+    return Loaded(record, loaded.warnings, loaded.document)
 
 
 def load_workflow(project: Project, generation: Generation) -> Workflow:
@@ -159,19 +172,26 @@ def _remarks(project: Project, rules: Loaded[Rules]) -> List[str]:
     return remarks
 
 
-# settings of AIVis.yaml that only one provider knows
-_ONLY = {"api": "ollama", "options": "ollama", "keep_alive": "ollama", "data_collection": "openrouter"}
+# settings of AIVis.yaml and the providers that read them
+_READERS = {
+    "api": {"ollama"},
+    "options": {"ollama"},
+    "keep_alive": {"ollama"},
+    "data_collection": {"openrouter"},
+}
 
 
 def _idle(vision: Loaded[VisionSettings]) -> List[str]:
-    """Settings that were written down but that neither provider reads: better told than silently without effect."""
-    used = {vision.record.provider, vision.record.fallback_provider}
-    used |= {"ollama"} if "builtin" in used else set()
-    return [
-        f"{vision.document.place((key,))} is {provider}'s alone and has no effect here"
-        for key, provider in _ONLY.items()
-        if key in vision.record.model_fields_set and provider not in used
-    ]
+    """Settings that were written down but that nothing reads: better told than silently without effect."""
+    record = vision.record
+    providers = {record.provider, record.fallback_provider}
+    idle = {key: f"is {'/'.join(readers)}'s alone" for key, readers in _READERS.items() if not readers & providers}
+    if record.provider == "builtin":
+        idle.update(base_url="is not for the built-in engine", api_key="is not for the built-in engine")
+    if record.fallback_provider in (None, "builtin"):
+        idle["fallback_base_url"] = "goes with a fallback_provider that has an address"
+    written = [key for key in idle if key in record.model_fields_set and getattr(record, key) is not None]
+    return [f"{vision.document.place((key,))} {idle[key]} and has no effect here" for key in written]
 
 
 class _Told:

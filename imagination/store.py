@@ -134,12 +134,20 @@ class Store:
         except OSError as err:
             raise StoreError(f"{self.working} cannot be written: {err.strerror or err}") from err
         try:
+            self._sweep()
             write_json(holder, {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}, durable=False)
             yield
         finally:
             with contextlib.suppress(OSError):
                 holder.unlink()
             lock.release()
+
+    def _sweep(self) -> None:
+        """Remove half-written siblings that a killed process left: they never were anybody's file."""
+        for folder in (self.working, self.project / "output"):
+            for path in folder.rglob(".*.tmp"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def read_checkpoint(self) -> Optional[Checkpoint]:
         """The resume point, or None before the first run."""

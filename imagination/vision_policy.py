@@ -86,6 +86,8 @@ class Readout:
 
 def read_reply(reply: Reply, request: Request) -> Readout:
     """Read a reply; raise `UnreadableReply` (or `CutOff`) where nothing in it can be used."""
+    if len(reply.text) > LONGEST_REPLY:  # no answer of ours is a book, and reading one takes minutes
+        raise _unreadable(reply, f"it is {len(reply.text) // 1000} kB long, far too long for an answer")
     if request.schema is None:
         return _read_text(reply)
     wanted = accepted(request)
@@ -120,6 +122,7 @@ def accepted(request: Request) -> Dict[str, Any]:
     return dict(request.accept if request.accept is not None else request.schema or {})
 
 
+LONGEST_REPLY = 256_000  # characters
 _THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _LOST_OPENING = re.compile(r"^.*</(think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -53,11 +54,15 @@ def read_workflow(data: bytes, name: str) -> Graph:
     if data[:4] in (b"\x89PNG", b"RIFF"):
         return _embedded(data, name)
     try:
-        document = json.loads(data.decode("utf-8-sig"))
+        document = json.loads(data.decode("utf-8-sig"), parse_constant=_no_number)
     except (ValueError, RecursionError) as err:
         line = f":{err.lineno}" if isinstance(err, json.JSONDecodeError) else ""
         raise WorkflowError(f"{name}{line} is not JSON: {str(err).split(':')[0]}", EXPORT_HINT) from err
     return _api_graph(document, name)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number that JSON knows")
 
 
 def _embedded(data: bytes, name: str) -> Graph:
@@ -363,11 +368,22 @@ def _settle(graph: Graph, slot: Slot) -> Optional[Slot]:
 
 def current(graph: Graph, targets: Targets) -> Sampling:
     """The sampling values that stand in the workflow itself; None where there is no place for one."""
-    values = {}
+    values: Dict[str, Any] = {}
     for name in SAMPLING_FIELDS:
         slot = next(iter(targets.slots.get(name, ())), None)
-        values[name] = None if slot is None else graph[slot[0]]["inputs"][slot[1]]
+        values[name] = None if slot is None else _typed(name, graph[slot[0]]["inputs"][slot[1]])
     return Sampling(**values)
+
+
+def _typed(name: str, value: Any) -> Any:
+    """A value of the workflow as ComfyUI would convert it; None for what is none of its kind."""
+    if name in ("sampler_name", "scheduler"):
+        return value if isinstance(value, str) else None
+    try:
+        number = float(value)
+        return (number if name in ("denoise", "cfg") else int(value)) if math.isfinite(number) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def require(targets: Targets, settings: Mapping[str, str], name: str) -> None:

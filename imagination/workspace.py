@@ -32,6 +32,17 @@ def example_names() -> List[str]:
     return sorted(path.stem for path in shipped("rules").glob("*.yaml"))
 
 
+def expanded(text: str) -> Path:
+    """A path as the user wrote it, `~` resolved. Raises ConfigError where that is no path at all."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()  # a name that is too long, or a zero byte, shows here and not in the middle of a run
+        return path
+    except (OSError, ValueError, RuntimeError) as err:
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise ConfigError(f"{shown!r} cannot be used as a path: {getattr(err, 'strerror', None) or err}") from err
+
+
 def check_name(name: str) -> str:
     """Return `name` if it is fit to be a folder on every system. Raises ConfigError otherwise."""
     fault = ""
@@ -62,7 +73,7 @@ class Workspace:
         """`option`, else the environment's, else the nearest folder from `cwd` upward with `projects/`, else `cwd`."""
         named = option or environ.get(HOME_VARIABLE)
         if named:
-            root = Path(named).expanduser()
+            root = expanded(named)
             if not root.is_dir():
                 source = "--workspace" if option else HOME_VARIABLE
                 raise ConfigError(f"{source}: {named} is not a folder", "create it first, or name another")
@@ -265,7 +276,7 @@ class Project:
 
     def lookup(self, relative: str) -> Path:
         """A file that a config names: in the project, then the workspace, then the templates. Raises ConfigError."""
-        path = Path(relative).expanduser()
+        path = expanded(relative)
         if path.is_absolute():
             folders = [Path()]
         else:

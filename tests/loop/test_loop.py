@@ -7,7 +7,7 @@ from typing import List
 
 import pytest
 from PIL import Image
-from scripted import ALL, HALF, NONE, VISION, Bench, ScriptedGenerator, ScriptedVision, picture
+from scripted import ALL, GENERATION, HALF, NONE, VISION, Bench, ScriptedGenerator, ScriptedVision, picture
 
 from imagination.errors import (
     ComfyUIUnreachable,
@@ -18,6 +18,7 @@ from imagination.errors import (
     WorkflowRejected,
 )
 from imagination.loop import Observer
+from imagination.setup import read_setup
 
 
 def test_a_run_ends_when_every_criterion_passes(bench: Bench) -> None:
@@ -413,3 +414,42 @@ def test_prompts_that_are_not_configured_stay_the_workflows_own(bench: Bench) ->
     bench.run(generator, ScriptedVision([NONE, ALL]))
     assert (generator.text(0, "9"), generator.text(0, "10")) == ("mine", "not mine")
     assert yaml.safe_load(bench.store.generation_file.read_text(encoding="utf-8"))["prompts"]["positive"] != "mine"
+
+
+def test_the_last_pictures_are_judged_before_a_run_is_called_exhausted(bench: Bench) -> None:
+    bench.rules(max_iterations=2)
+    vision = ScriptedVision([HALF], faults={"evaluation": 2})
+    outcome = bench.run(ScriptedGenerator(), vision)
+    assert outcome.checkpoint.status == "exhausted" and outcome.checkpoint.best_score == 50.0
+    assert vision.count("evaluation") == 4
+
+
+def test_a_run_whose_pictures_nobody_judged_is_not_over(bench: Bench) -> None:
+    bench.rules(max_iterations=1)
+    stopped = bench.run_stopped(ScriptedGenerator(), ScriptedVision([ALL], faults={"*": -1}))
+    assert isinstance(stopped, ServiceError) and "--project p" in stopped.hint
+    again = ScriptedGenerator()
+    assert bench.run(again, ScriptedVision([ALL])).passed and again.jobs == []
+
+
+def test_the_server_is_where_the_configuration_says_also_in_mid_run(bench: Bench) -> None:
+    bench.run_stopped(ScriptedGenerator({2: KeyboardInterrupt()}), ScriptedVision([NONE]))
+    bench.write("AIGen.yaml", {**GENERATION, "comfyui": {"host": "moved", "port": 9000}})
+    setup = read_setup(bench.project, bench.store.generation_file)
+    assert (setup.generation.comfyui.host, setup.generation.comfyui.port) == ("moved", 9000)
+
+
+def test_half_written_files_of_a_killed_process_are_swept(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
+    left = bench.store.working / ".checkpoint.json.4711.tmp"
+    left.write_bytes(b"{")
+    with bench.store.lock():
+        assert not left.exists()
+
+
+def test_damaged_parameters_on_record_are_a_store_error(bench: Bench) -> None:
+    outcome = bench.run(ScriptedGenerator(), ScriptedVision([NONE]))
+    path = bench.store.run(outcome.checkpoint.run_id).file("metadata", 2)
+    path.write_text(path.read_text(encoding="utf-8").replace('"denoise": 0.5', '"denoise": "x"'), encoding="utf-8")
+    bench.rules(max_iterations=9)
+    assert isinstance(bench.run_stopped(ScriptedGenerator(), ScriptedVision([ALL])), StoreError)
