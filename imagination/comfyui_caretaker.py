@@ -98,7 +98,8 @@ class Caretaker:
                 f"ComfyUI at {self._address.url} was not started by iterativectl here, and is left running",
                 "end it where it was started",
             )
-        click.echo(f"ComfyUI is not running at {self._address.url}")
+        if not daemon:
+            click.echo(f"ComfyUI is not running at {self._address.url}")
         return 0
 
     def status(self) -> int:
