@@ -18,11 +18,12 @@ from desk import BUILTIN_VISION, GENERATION, ROOT, Desk, checkpoint, png, rules,
 
 
 def dead_port() -> int:
-    """A port of this machine on which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    """A port where nobody listens, and that no other program gets meanwhile."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    port: int = taken.getsockname()[1]
+    taken.detach()  # bound as long as this process lives
+    return port
 
 
 # --- exit codes ---------------------------------------------------------------------------------------------------------

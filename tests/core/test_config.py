@@ -68,7 +68,7 @@ def test_one_line_names_what_is_wrong(tmp_path: Path, text: str, told: str) -> N
     [
         (RULES.replace("3", "0"), "project.max_iterations is 0; expected 1 or more"),
         ("project: {max_iterations: 1}\nacceptance_criteria: []", "at least one criterion"),
-        (RULES + "  - {field: A_, question: c}\n", ':4 acceptance_criteria[1].field is "A_", which acceptance_criteria[0] has already as "a"'),
+        (RULES + "  - {field: A_, question: c}\n", ':4 acceptance_criteria[1].field is "A_", which acceptance_criteria[0] has'),
         (RULES + "  - {field: b, question: c, min: 2, max: 1}\n", "min (2) must not be above max (1)"),
         (RULES + "  - {field: b, question: c, items: [x]}\n", "items goes with type array, not boolean"),
         (RULES + "  - {field: b, question: c, intent: chnage}\n", "expected one of change, preserve (did you mean change?)"),

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import json
+import random
 import socket
 import struct
 import threading
@@ -123,10 +124,19 @@ class FakeComfyUI:
 
     def open(self) -> None:
         self.closed = False
-        self._http = _Server(("127.0.0.1", self.port), _handler_of(self))
+        self._http = self._bound()
         self.port = self._http.server_address[1]
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
+
+    def _bound(self) -> _Server:
+        """On a port below those that systems hand out, so that no other program takes it between death and return."""
+        while True:
+            try:
+                return _Server(("127.0.0.1", self.port or random.randrange(20_000, 30_000)), _handler_of(self))
+            except OSError:
+                if self.port:
+                    raise
 
     def close(self) -> None:
         with self.lock:

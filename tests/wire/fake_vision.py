@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -154,6 +155,9 @@ def completion(text: Any, *, finish: str = "stop", cost: Optional[float] = 0.001
 
 
 def dead_url() -> str:
-    """An address on which nothing listens."""
-    with FakeVision() as gone:
-        return gone.url
+    """An address where nobody listens. The port stays taken, or another program could move in before it is asked."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    taken.detach()  # bound as long as this process lives
+    return f"http://127.0.0.1:{port}"
