@@ -11,7 +11,6 @@ from .cli import CONTEXT, check_run_options, run_options, start
 from .completion import project_option, run_ids
 from .ctl_comfyui import comfyui
 from .ctl_doctor import doctor
-from .ctl_doctor import doctor
 from .ctl_project import demo, project
 from .ctl_rules import rules
 from .ctl_viewer import viewer
@@ -43,7 +42,6 @@ main.add_command(viewer)
 
 
 main.add_command(demo)
-main.add_command(doctor)
 main.add_command(doctor)
 main.add_command(project)
 main.add_command(rules)
