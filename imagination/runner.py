@@ -17,10 +17,11 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterator, Optional, Union
+from typing import Callable, Iterator, List, Optional, Union
 
 from rich.console import Console
 
+from .advice import look_over
 from .config import load_rules
 from .creating import find_rules
 from .display import LiveDisplay, PlainDisplay, clean, closing, settings_line
@@ -264,7 +265,7 @@ def _limit(project: Project) -> int:
 def _run(order: Order, project: Project, store: Store, console: Console) -> int:
     setup = _read(order, project)
     with _display(console) as display, connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
-        for warning in setup.warnings:
+        for warning in (*setup.warnings, *_rules_checked(setup)):
             display.warned(warning)
         ready = preflight(setup, generator, eyes)
         for warning in ready.warnings:
@@ -300,17 +301,18 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
         f"workflow   {setup.workflow.path}",
         f"settings   {settings_line(sampling_in_force(setup.workflow, setup.generation))}",
         f"generator  {ready.comfyui}",
-        f"vision     {setup.vision.provider} {setup.vision.model}".rstrip()
-        + (
-            f", else {setup.vision.fallback_provider} {setup.vision.fallback_model or ''}"
-            if setup.vision.fallback_provider
-            else ""
-        ),
-        *(f"warning    {clean(text)}" for text in (*setup.warnings, *ready.warnings)),
+        f"vision     {_models_named(setup)}",
+        *(f"warning    {clean(text)}" for text in (*setup.warnings, *_rules_checked(setup), *ready.warnings)),
         "ready: a run would start (nothing was changed)",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _rules_checked(setup: Setup) -> List[str]:
+    """What `rules check` holds for an error in rules that can be read, e.g. a term that is required and banned."""
+    found = [each for each in look_over(setup.project.rules, setup.project.name) if each.severity == "error"]
+    return [f"{each.file}:{each.line} {each.key}: {each.reason}; {each.advice}" for each in found]
 
 
 def _models_named(setup: Setup) -> str:

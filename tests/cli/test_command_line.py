@@ -457,3 +457,23 @@ def test_a_second_run_of_a_project_is_refused_while_the_first_is_at_work(desk: D
     assert result.exit_code == 4
     assert re.search(rf"another run is at work on p \(process {process.pid}, since .*\)", result.output)
     assert len(run_ids(project)) == 1
+
+
+def test_terms_that_contradict_each_other_are_warned_of_before_a_run(desk: Desk) -> None:
+    project = desk.project()
+    data = rules("p")
+    data["acceptance_criteria"][0].update(intent="change", must_include=["sunset"], ban_terms=["sunset"])
+    desk.write(project / "config" / "rules.yaml", data)
+    for words in (("--dry-run",), ()):
+        result = desk.run("--project", "p", *words)
+        assert result.exit_code == 0 and '"sunset" is banned' in result.output, result.output
+
+
+def test_nobody_reading_ends_no_run(desk: Desk) -> None:
+    project = desk.project()
+    command = f"{sys.executable} -m imagination.cli --project p --workspace {desk.root} | head -n 1"
+    shell = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert "Traceback" not in shell.stderr
+    assert checkpoint(project)["status"] == "passed"
