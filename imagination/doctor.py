@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Iterator, List, Mapping, Optional
+from typing import Iterator, List, Mapping, Optional, Sequence
 
-from .checkup import CAP, Check, Probe, carry_out, ok, warning
+from .checkup import CAP, OK, Check, Probe, carry_out, ok, warning
 from .doctor_files import Files, folders_of, look_at_input, read_files, templates_of
 from .doctor_generator import Sighting, look_at_comfyui, option_of
 from .doctor_machine import interpreter, space, writing
@@ -31,7 +31,13 @@ def examine(
     files = read_files(home, named=project is not None)
     sighting = Sighting()
     checks = carry_out(_probes(files, workspace, option_of(project, option), environ, sighting), cap)
-    return [*checks, *sharing(files, environ, sighting)]
+    return _once([*checks, *sharing(files, environ, sighting)])
+
+
+def _once(checks: Sequence[Check]) -> List[Check]:
+    """What two services lack for the same reason is told once."""
+    first = {check.text: check for check in reversed(checks)}
+    return [check for check in checks if check.state == OK or first[check.text] is check]
 
 
 def _probes(

@@ -112,6 +112,8 @@ class _Told:
 def _edit(name: str, path: Path, message: str) -> str:
     if message.endswith("does not exist"):
         return f"put it there; an example: {Path('defaults') / 'config' / path.name}"
+    if name == "rules":
+        return "correct that line of rules.yaml; `iterativectl rules check` tells more"
     what = f"correct {name}" if name in ("prompts", "workflow") else f"correct that line of {path.name}"
     return f"{what}; the files in defaults/ have an example of every key"
 

@@ -15,8 +15,11 @@ import yaml
 from click.testing import CliRunner, Result
 from desk import ROOT, Desk, tree
 from PIL import Image
+from pydantic import SecretStr
 
 from imagination.ctl import main
+from imagination.doctor_vision import limits_left
+from imagination.providers import Wire
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "wire"))
 from fake_comfyui import FakeComfyUI
@@ -119,7 +122,7 @@ def test_a_set_up_in_order_is_told_line_by_line(bench: Bench) -> None:
     ):
         assert part in told
     assert tree(bench.folder) == before
-    assert max(map(len, result.output.splitlines())) <= 80 or str(bench.folder) in result.output
+    assert [line for line in result.output.splitlines() if len(line) > 80 and "/" not in line] == []
 
 
 def test_no_model_is_asked_and_nothing_is_queued(bench: Bench) -> None:
@@ -370,18 +373,49 @@ def test_colour_is_for_a_terminal(bench: Bench) -> None:
     assert "\x1b" not in doctor("--project", "p").output
 
 
-def test_a_missing_package_is_told_with_the_command_that_mends_it(desk: Desk) -> None:
-    script = "import sys; sys.modules['pydantic'] = None; from imagination.ctl import main; main(['doctor'])"
-    done = subprocess.run(
+def without(module: str, *arguments: str, cwd: Path) -> Any:
+    """Give the command in a Python that cannot import `module`."""
+    script = (
+        f"import sys; sys.modules[{module!r}] = None; from imagination.ctl import main; main({['doctor', *arguments]})"
+    )
+    return subprocess.run(
         [sys.executable, "-c", script],
-        cwd=str(desk.root),
+        cwd=str(cwd),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         encoding="utf-8",
     )
+
+
+def test_a_missing_package_is_told_with_the_command_that_mends_it(desk: Desk) -> None:
+    done = without("pydantic", cwd=desk.root)
     assert (done.returncode, done.stderr) == (1, "")
     told = " ".join(done.stdout.split())
     assert "failure packages pydantic" in told and "-m pip install" in told and told.endswith("1 failure")
+
+
+def test_a_package_that_both_built_in_engines_need_is_told_once(desk: Desk) -> None:
+    desk.project("p")
+    done = without("aiohttp", "--project", "p", "--format", "json", cwd=desk.root)
+    assert (done.returncode, done.stderr) == (1, "")
+    (trouble,) = [check for check in json.loads(done.stdout)["checks"] if check["state"] != "ok"]
+    assert "need aiohttp" in trouble["text"] and "pip install" in trouble["mend"]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({"limit": 10, "limit_remaining": 7.5}, "$7.50 of $10.00 left"),
+        ({"limit": None, "limit_remaining": None}, "it has no limit of its own"),
+        (
+            {"limit": None, "free_model_daily_requests": {"used": 8, "limit": 50, "remaining": 42}},
+            "it has no limit of its own; free models today: 42 requests left",
+        ),
+    ],
+)
+def test_what_a_key_may_still_spend(data: Dict[str, Any], told: str) -> None:
+    with FakeVision(routes={"GET /key": Says({"data": data})}) as server:
+        assert limits_left(Wire("OpenRouter", server.url, key=SecretStr(KEY))) == told
 
 
 def test_help_has_an_example(desk: Desk) -> None:
