@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Iterator, List, Mapping, Optional, Sequence
 
-from .checkup import CAP, OK, Check, Probe, carry_out, ok, warning
+from .checkup import CAP, FAILURE, Check, Probe, carry_out, ok, warning
 from .doctor_files import Files, folders_of, look_at_input, read_files, templates_of
 from .doctor_generator import Sighting, look_at_comfyui, option_of
 from .doctor_machine import interpreter, space, writing
@@ -37,7 +37,7 @@ def examine(
 def _once(checks: Sequence[Check]) -> List[Check]:
     """What two services lack for the same reason is told once."""
     first = {check.text: check for check in reversed(checks)}
-    return [check for check in checks if check.state == OK or first[check.text] is check]
+    return [check for check in checks if check.state != FAILURE or first[check.text] is check]
 
 
 def _probes(

@@ -18,8 +18,10 @@ from PIL import Image
 from pydantic import SecretStr
 
 from imagination.ctl import main
+from imagination.doctor import examine
 from imagination.doctor_vision import limits_left
 from imagination.providers import Wire
+from imagination.workspace import Workspace
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "wire"))
 from fake_comfyui import FakeComfyUI
@@ -301,6 +303,19 @@ def test_several_faults_are_told_together(bench: Bench) -> None:
     tiny_picture(bench)
     assert [trouble["name"] for trouble in troubles()] == ["input", "comfyui", "vision model"]
     assert doctor("--project", "p").output.endswith("\n2 failures, 1 warning\n")
+
+
+def test_two_servers_that_hang_are_two_warnings(bench: Bench) -> None:
+    for route in ("GET /system_stats", "GET /api/version"):
+        bench.ollama.routes[route] = Says({}, hang=60)
+    bench.change("AIGen", comfyui={"host": bench.ollama.url})
+    bench.change("AIVis", timeout=60)
+    found = examine(Workspace(bench.folder.parents[1]), "p", {}, cap=3)
+    assert [(check.state, check.name) for check in found if check.state != "ok"] == [
+        ("warning", "comfyui"),
+        ("warning", "vision"),
+    ]
+    assert "iterativectl comfyui restart --project p" in {check.mend for check in found}
 
 
 def test_servers_are_asked_though_the_rules_cannot_be_read(bench: Bench) -> None:
