@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -30,9 +31,12 @@ def run(store: Store) -> Run:
     return store.new_run(NOW)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk() -> Iterator[None]:
-    """No file of this process may grow beyond 4 kB, as on a disk with no more room: a real refusal by the system."""
+    """No file of this process may grow beyond 4 kB, as on a disk with no more room: a real refusal by the system.
+
+    Nothing may be printed meanwhile: the suite's own output may be such a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
@@ -65,10 +69,10 @@ def test_json_is_utf_8_with_two_blanks_and_a_newline_at_the_end(tmp_path: Path) 
     assert (tmp_path / "a.json").read_bytes() == '{\n  "a": [\n    "é",\n    1.5,\n    null\n  ]\n}\n'.encode()
 
 
-def test_a_full_disk_leaves_the_old_file_and_no_scraps(tmp_path: Path, full_disk: None) -> None:
+def test_a_full_disk_leaves_the_old_file_and_no_scraps(tmp_path: Path) -> None:
     path = tmp_path / "a" / "a.bin"
     write_bytes(path, b"old")
-    with pytest.raises(StoreError, match=r"a\.bin cannot be written: File too large") as caught:
+    with full_disk(), pytest.raises(StoreError, match=r"a\.bin cannot be written: File too large") as caught:
         write_bytes(path, b"x" * 5000)
     assert caught.value.exit_code == 4 and "free some space" in caught.value.hint
     assert (names(tmp_path), path.read_bytes()) == (["a/a.bin"], b"old")
