@@ -199,6 +199,8 @@ class Bench:
         now = 1_768_000_000.0
         opening = open_run(self.store, setup, reset=reset, resume_from=resume_from, now=now, seeding=seeding)
         taken = opening.checkpoint.seeded_from
+        if observer is not None:
+            observer.opened(opening, setup)
         tools = Tools(
             generator,
             vision,

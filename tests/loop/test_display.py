@@ -1,0 +1,93 @@
+"""What a run shows: on a terminal of 80 columns, and as plain lines."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any, List
+
+import pytest
+from rich.console import Console
+from scripted import ALL, NONE, Bench, ScriptedGenerator, ScriptedVision
+
+from imagination.display import LiveDisplay, PlainDisplay, clean, closing, duration
+from imagination.errors import ExecutionFailed
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+HOSTILE = {
+    "is_red": {"reason": "\x1b[2Jgone\r\nfake [bold]line[/bold] \u202e", "verdict": False},
+    "same_shape": {"verdict": True},
+}
+
+
+def terminal(width: int = 80) -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=width, highlight=False)
+
+
+def shown(console: Console) -> List[str]:
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return ESCAPES.sub("", text).replace("\r", "\n").split("\n")
+
+
+def run_on(bench: Bench, console: Console, vision: ScriptedVision, faults: Any = None) -> Any:
+    display = LiveDisplay(console)
+    try:
+        outcome = bench.run(ScriptedGenerator(faults), vision, observer=display)
+    finally:
+        display.close()
+    closing(console, outcome, bench.project.root / "output" / "output.png")
+    return outcome
+
+
+def test_a_terminal_shows_each_iteration_and_a_closing_table(bench: Bench) -> None:
+    console = terminal()
+    run_on(bench, console, ScriptedVision([NONE, ALL], 0.95), {1: ExecutionFailed("KSampler (node 3): out of memory")})
+    lines = shown(console)
+    text = "\n".join(lines)
+    assert "✗ iteration 1 failed: KSampler (node 3): out of memory" in text
+    assert "• iteration 2: score 0%, similarity 0.95" in text and "✓ iteration 3: score 100%" in text
+    assert "✗ is_red: is_red seen" in text
+    assert "→ denoise 0.5 → 0.55, cfg 7 → 8: the picture is too like the original" in text
+    head = next(line for line in lines if line.split()[:1] == ["#"])
+    assert head.split() == ["#", "score", "like", "denoise", "cfg", "steps", "seed", "failed"]
+    assert "passed: all 2 criteria met in iteration 3" in text
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_no_line_is_wider_than_the_terminal(bench: Bench, width: int) -> None:
+    console = terminal(width)
+    run_on(bench, console, ScriptedVision([NONE, ALL], 0.95))
+    folder = str(bench.project.root)  # the path of the output is never broken, so that it can be copied
+    assert [line for line in shown(console) if len(line) > width and folder not in line] == []
+
+
+def test_text_of_a_model_is_plain_text_on_the_terminal(bench: Bench) -> None:
+    console = terminal()
+    bench.rules(max_iterations=1)
+    run_on(bench, console, ScriptedVision([NONE], replies={"evaluation": HOSTILE}))
+    raw = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b[2J" not in raw and "\u202e" not in raw
+    assert any("[2Jgone fake [bold]line[/bold]" in line for line in shown(console))
+
+
+def test_plain_lines_can_be_grepped(bench: Bench) -> None:
+    lines: List[str] = []
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE, ALL], 0.95), observer=PlainDisplay(lines.append))
+    text = "\n".join(lines)
+    assert re.search(
+        r"^\d\d:\d\d:\d\d iteration 1/5 denoise=0.5 cfg=7 steps=8 seed=1000 sampler_name=euler", text, re.M
+    )
+    assert "iteration 1 score=0 similarity=0.95 failed=is_red,same_shape used=" in text
+    assert "next: denoise 0.5 → 0.55 (the picture is too like the original" in text
+    assert "iteration 2 score=100 similarity=0.95 failed=none" in text
+    assert all("\n" not in line for line in lines)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.9, "0:00"), (61, "1:01"), (3600, "1:00:00"), (36061, "10:01:01")])
+def test_durations(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+def test_clean_keeps_one_line_and_a_limit() -> None:
+    assert clean("a\n\tb\x00c") == "a b c"
+    assert clean("x" * 20, 10) == "x" * 9 + "…"
