@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +106,15 @@ class Desk:
 def _hear_ctrl_c() -> None:
     """A shell starts background jobs deaf to Ctrl-C, and their children inherit it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def free_port() -> int:
+    """A free port below those that systems hand out, so that no other program takes it between two uses."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def tree(folder: Path) -> Dict[str, str]:

@@ -19,6 +19,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from desk import free_port
 
 from imagination.ctl import main
 from imagination.daemons import Daemon, end, identity, is_alive, read_daemon, write_daemon
@@ -59,9 +60,7 @@ class Machine:
 
     def __init__(self, top: Path) -> None:
         self.root, self.folder = top / "workspace", top / "comfy"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.record = self.root / ".iterative-imagination" / f"comfyui-{self.port}.json"
         (self.root / "projects").mkdir(parents=True, exist_ok=True)
         self.settings(self.root / "defaults" / "config", host="localhost", port=self.port)

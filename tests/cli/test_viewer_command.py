@@ -14,6 +14,7 @@ from typing import Dict, Iterator, Tuple
 
 import pytest
 from click.testing import CliRunner, Result
+from desk import free_port
 
 from imagination.ctl import main
 from imagination.daemons import Daemon, end, identity, is_alive, read_daemon, write_daemon
@@ -282,9 +283,7 @@ class Shop:
         self.root = root
         self.record = root / ".iterative-imagination" / "viewer.json"
         fill(root)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
 
     def give(self, *words: str) -> Result:
         command = ["viewer", words[0], "--workspace", str(self.root), *words[1:]]
