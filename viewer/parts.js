@@ -1,0 +1,116 @@
+"use strict";
+// Pieces that several pages show: marks of verdicts, pictures, prompts with their changes, things to copy.
+(() => {
+  const ii = window.imagination;
+  const { h } = ii;
+
+  const VERDICTS = {
+    true: { sign: "✓", word: "met", kind: "pass" },
+    false: { sign: "✗", word: "not met", kind: "fail" },
+    null: { sign: "?", word: "not answered", kind: "open" },
+  };
+
+  /** Sign, word and class of a verdict: met, not met, or not answered. */
+  ii.verdict = (value) => VERDICTS[value === true || value === false ? value : null];
+
+  ii.mark = (value, label) => {
+    const { sign, word, kind } = ii.verdict(value);
+    return h("span", { class: `mark ${kind}`, title: label ? `${label}: ${word}` : word },
+      h("span", { "aria-hidden": "true" }, sign), h("span", { class: "unseen" }, label ? `${label} ${word}` : word));
+  };
+
+  const STATES = {
+    running: ["running", "accent"], passed: ["passed", "pass"], exhausted: ["out of iterations", "warn"], stopped: ["stopped", "fail"],
+  };
+  const SILENCE = 600;  // s without a sign of life after which a run may be dead
+
+  ii.badge = (text, kind) => h("span", { class: `badge ${kind}` }, text);
+
+  /** The state of a run; one that says it goes on but has been silent for long is told apart. */
+  ii.stateBadge = (run, now = Date.now() / 1000) => {
+    const [word, kind] = STATES[run.status] || ["unknown", "open"];
+    const silent = run.status === "running" && now - (run.updated_at || 0) > SILENCE;
+    return silent ? ii.badge(`no news since ${ii.moment(run.updated_at)}`, "warn") : ii.badge(word, kind);
+  };
+
+  /** Badges of one iteration: best, failed, judged by nobody, by the fallback model. */
+  ii.rowBadges = (run, row) => [
+    row.iteration === run.best && ii.badge("★ best", "accent"),
+    row.unreadable && ii.badge("record cannot be read", "warn"),
+    row.status === "failed" && ii.badge("failed", "fail"),
+    row.source === "fallback" && ii.badge("not judged", "warn"),
+    row.using_fallback && row.source !== "fallback" && ii.badge("fallback model", "open"),
+  ];
+
+  ii.score = (row) => (typeof row.score === "number" && row.source !== "fallback" ? ii.number(row.score, 1) : "–");
+
+  /** A picture that says so when it is not there. `size` is [width, height] where known, so that nothing jumps. */
+  ii.picture = (src, alt, props = {}) => {
+    const image = h("img", { src, alt, decoding: "async", ...props });
+    image.addEventListener("error", () => {
+      if (image.isConnected) image.replaceWith(h("span", { class: "nopicture", role: "img", "aria-label": `${alt}: the picture is missing` }, "no picture"));
+    });
+    return image;
+  };
+
+  ii.rowPicture = (run, row) => {
+    const alt = `Iteration ${row.iteration}`;
+    if (row.picture === false) return h("span", { class: "nopicture" }, row.status === "failed" ? "no picture was made" : "no picture");
+    return ii.picture(run.files.thumb(row.iteration), alt, { loading: "lazy", class: "thumb" });
+  };
+
+  // --- copying ------------------------------------------------------------------------------------------------------------
+
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch { return copyBySelection(text); }
+  }
+
+  function copyBySelection(text) {
+    const field = h("textarea", { class: "unseen", "aria-hidden": "true", tabindex: "-1" });
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+
+  /** A button that copies a text and says that it did. */
+  ii.copyButton = (label, text) => {
+    const button = h("button", { type: "button", class: "small", title: text }, label);
+    button.addEventListener("click", async () => {
+      const done = await copy(text);
+      button.textContent = done ? "Copied" : "Copying is not allowed here";
+      ii.announce(button.textContent);
+      button.focus();
+      window.setTimeout(() => { button.textContent = label; }, 1500);
+    });
+    return button;
+  };
+
+  // --- prompts and numbers ------------------------------------------------------------------------------------------------
+
+  /** A prompt with the words that came and went. */
+  ii.promptChanges = (before, after) => {
+    const parts = before === null ? [{ text: after, change: "same" }] : ii.wordChanges(before, after);
+    const shown = parts.flatMap(({ text, change }) => [
+      change === "added" ? h("ins", {}, text) : change === "removed" ? h("del", {}, text) : text, " "]);
+    return h("p", { class: "prompt" }, shown.length ? shown : h("em", {}, "empty"));
+  };
+
+  ii.change = ({ before, after }) => [ii.value(before), h("span", { "aria-label": "changed to" }, " → "), h("b", {}, ii.value(after))];
+
+  ii.value = (value) => (typeof value === "number" ? ii.number(value, 4) : value === undefined || value === null ? "–" : String(value));
+
+  /** Two columns, name and value. */
+  ii.facts = (pairs) => h("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, ...value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+
+  ii.section = (title, ...children) => h("section", { class: "panel" }, h("h2", {}, title), children);
+
+  ii.heading = (...children) => h("h1", { tabindex: "-1" }, children);
+
+  ii.empty = (...children) => h("p", { class: "empty" }, children);
+})();

@@ -1,0 +1,150 @@
+"use strict";
+// One iteration: its picture against the original, and everything that is known of it.
+(() => {
+  const ii = window.imagination;
+  const { h } = ii;
+
+  ii.views.iteration = ({ project, run: id, iteration }) => {
+    const run = ii.run(project, id);
+    const number = Number(iteration);
+    const node = h("div", {}, ii.heading(`Iteration ${number}`));
+    const places = { top: h("div", {}), stage: h("div", {}), facts: h("div", { class: "columns" }) };
+    node.append(places.top, places.stage, places.facts);
+    let shown = "";
+    let open = true;
+
+    async function look() {
+      await run.refresh();
+      if (!open) return;
+      const [detail, before] = await Promise.all([run.detail(number), number > 1 ? run.detail(number - 1) : null]);
+      const row = run.row(number);
+      const now = JSON.stringify([run.last, run.best, row, detail, before]);
+      if (!open || now === shown) return;
+      const first = !shown;
+      shown = now;
+      ii.fill(places.top, header(run, row, number));
+      if (first) ii.fill(places.stage, picture(run, row));  // the stage stays as it is while the rest is brought up to date
+      ii.fill(places.facts, detail ? facts(run, row, detail, before) : ii.empty(why(run, number)));
+    }
+
+    const keys = (event) => {
+      if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+      const to = { ArrowLeft: number - 1, ArrowRight: number + 1 }[event.key];
+      if (to >= 1 && to <= run.last) window.location.hash = ii.link(project, id, to);
+    };
+    document.addEventListener("keydown", keys);
+    const stop = ii.follow(look, () => run.running);
+    return { node, ready: look(), close: () => { open = false; stop(); document.removeEventListener("keydown", keys); } };
+  };
+
+  function why(run, number) {
+    if (!run.head) return `There is no run ${run.id} of ${run.project} here.`;
+    return number > run.last ? `The run has no iteration ${number} yet.` : `The record of iteration ${number} cannot be read. The other iterations are not affected.`;
+  }
+
+  function header(run, row, number) {
+    const turn = (to, label, name) => (to >= 1 && to <= run.last ? h("a", { class: "button", rel: name, href: ii.link(run.project, run.id, to) }, label) : h("span", { class: "button off", "aria-hidden": "true" }, label));
+    const best = run.best && run.best !== number;
+    return h("p", { class: "row" }, turn(number - 1, "← previous", "prev"), turn(number + 1, "next →", "next"),
+      h("span", { class: "big score" }, "score ", ii.score(row)), ii.rowBadges(run, row),
+      best ? h("a", { href: ii.link(run.project, run.id, Math.min(number, run.best), Math.max(number, run.best)) }, `Compare with the best (${run.best})`) : null);
+  }
+
+  function picture(run, row) {
+    if (row.unreadable) return null;
+    if (row.picture === false) return ii.empty(row.status === "failed" ? "No picture was made." : "There is no picture.");
+    return ii.stage({ src: run.files.original, label: "Original" }, { src: run.files.image(row.iteration), label: `Iteration ${row.iteration}` });
+  }
+
+  function facts(run, row, detail, before) {
+    const { metadata } = detail;
+    return [
+      metadata.error ? ii.section("What went wrong", h("p", { class: "error" }, metadata.error)) : null,
+      verdicts(run, detail),
+      comparison(detail),
+      decision(detail),
+      settings(run, row, detail, before),
+      prompts(detail, before),
+      answers(run, detail),
+      judge(detail),
+    ];
+  }
+
+  function verdicts(run, { evaluation }) {
+    if (!evaluation) return null;
+    const nobody = evaluation.source === "fallback";
+    return ii.section("Criteria", nobody ? h("p", {}, "No model could be asked: nothing is known of these, and nothing was decided from them.") : null,
+      h("ul", { class: "verdicts" }, run.criteria.map(({ field, question, type }) => {
+        const value = evaluation.values[field];
+        const told = type !== "boolean" && value !== null && value !== undefined ? h("b", { class: "value" }, ii.answer(value)) : null;
+        return h("li", {}, ii.mark(nobody || evaluation.unanswered.includes(field) ? null : evaluation.results[field], field),
+          h("div", {}, h("b", {}, field), " ", told, h("span", { class: "question" }, question), evaluation.reasons[field] ? h("p", { class: "reason" }, String(evaluation.reasons[field])) : null));
+      })));
+  }
+
+  function comparison({ comparison: found }) {
+    if (!found) return null;
+    const source = found.source === "measured" ? "measured from the pixels, for no model could be asked" : "as the model sees it";
+    return ii.section("Against the original",
+      h("p", {}, h("b", {}, `Similarity ${ii.number(found.similarity_score)}`), ` (${source}; the pixels alone give ${ii.number(found.measured)})`),
+      found.differences.length ? h("ul", {}, found.differences.map((each) => h("li", {}, ii.answer(each)))) : null,
+      found.analysis ? h("p", { class: "reason" }, String(found.analysis)) : null);
+  }
+
+  function decision({ decision: moves }) {
+    if (!moves.length) return null;
+    return ii.section("What was decided for the next one", h("ul", {}, moves.map(({ what, why: reason }) => h("li", {}, h("b", {}, ii.answer(what)), reason ? ` – ${reason}` : ""))));
+  }
+
+  function settings(run, row, { metadata, parameters }, before) {
+    const changes = new Map((before ? ii.parameterChanges(before.parameters, parameters) : []).map((each) => [each.name, each]));
+    const names = [...new Set([...Object.keys(parameters), ...changes.keys()])];
+    const repeat = `iterativectl run --project ${ii.shell(run.project)} --resume-from ${row.iteration}`;
+    return ii.section("Settings",
+      h("dl", { class: "facts" }, names.map((name) => h("div", { class: changes.has(name) ? "changed" : "" }, h("dt", {}, name), h("dd", {}, changes.has(name) ? ii.change(changes.get(name)) : ii.value(parameters[name]))))),
+      before && changes.size ? h("p", { class: "hint" }, `Changed against iteration ${row.iteration - 1}.`) : null,
+      h("p", { class: "row" },
+        parameters.seed === undefined ? null : ii.copyButton("Copy seed", String(parameters.seed)),
+        ii.copyButton("Copy settings", yaml(metadata)),
+        ii.copyButton("Copy command", repeat)),
+      h("p", { class: "hint" }, h("code", {}, repeat), " makes this iteration again in the project's last run, with these settings. The seed is drawn anew unless AIGen.yaml has one: “Copy settings” gives this one, too."));
+  }
+
+  /** The sections of AIGen.yaml that make this picture again. JSON texts are YAML texts. */
+  function yaml({ parameters_used: used = {}, prompts_used: texts = {} }) {
+    const lines = (section, values) => [`${section}:`, ...Object.entries(values).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`)];
+    return [...lines("parameters", used), ...lines("prompts", { positive: texts.positive, negative: texts.negative })].join("\n");
+  }
+
+  function prompts({ prompts: texts }, before) {
+    const one = (name, label) => [h("h3", {}, label), ii.promptChanges(before ? before.prompts[name] || "" : null, texts[name] || ""), h("p", {}, ii.copyButton(`Copy ${label.toLowerCase()}`, String(texts[name] || "")))];
+    return ii.section("Prompts", one("positive", "Positive prompt"), one("negative", "Negative prompt"), before ? h("p", { class: "hint" }, "Words that came and went since the iteration before are marked.") : null);
+  }
+
+  function answers(run, { answers: given }) {
+    const asked = new Map(run.questions.map(({ field, question }) => [field, question]));
+    const fields = [...new Set([...asked.keys(), ...Object.keys(given)])];
+    if (!fields.length) return null;
+    return ii.section("Questions", h("dl", { class: "answers" }, fields.map((field) => h("div", {}, h("dt", {}, asked.get(field) || field), h("dd", {}, ii.answer(given[field]))))));
+  }
+
+  function judge({ metadata, timings, usage }) {
+    const call = metadata.aivis_metadata || {};
+    const seconds = Object.values(timings).filter((each) => typeof each === "number").reduce((sum, each) => sum + each, 0);
+    return ii.section("Who judged, and what it took", ii.facts([
+      ["provider", ii.value(call.provider)], ["model", ii.value(call.model)],
+      call.using_fallback ? ["fallback", "yes, the first choice did not answer"] : null,
+      ["attempts", ii.value(call.attempts)],
+      call.error ? ["trouble", String(call.error)] : null,
+      ["requests", ii.value(usage.requests)],
+      ["tokens", `${ii.value(usage.prompt_tokens)} read, ${ii.value(usage.completion_tokens)} written`],
+      typeof usage.cost === "number" ? ["cost", `${usage.cost.toFixed(5)} USD`] : null,
+      ...Object.entries(timings).map(([step, taken]) => [step, ii.duration(taken)]),
+      ["in all", ii.duration(seconds)],
+      ["made", ii.moment(metadata.timestamp)],
+      Array.isArray(metadata.image_size) ? ["size", metadata.image_size.join(" × ")] : null,
+      metadata.workflow_file ? ["workflow", String(metadata.workflow_file)] : null,
+      metadata.seeded_from ? ["seeded from", `the ranking of ${ii.answer(metadata.seeded_from.run_id)}`] : null,
+    ]));
+  }
+})();

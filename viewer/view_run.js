@@ -1,0 +1,167 @@
+"use strict";
+// One run: how it stands, the best picture beside the original, the chart, and a grid of every iteration.
+(() => {
+  const ii = window.imagination;
+  const { h } = ii;
+
+  ii.views.run = ({ project, run: id, query }) => {
+    const run = ii.run(project, id);
+    const page = new Page(run, ii.readFilters(query));
+    let alone = true;
+    const look = async () => {
+      const before = run.last;
+      const changed = await run.refresh();
+      if (!alone) return;
+      if (changed) page.show();
+      if (changed && before && run.last > before) ii.announce(`Iteration ${run.last}: score ${ii.score(run.row(run.last))}`);
+    };
+    if (run.head) page.show();
+    const ready = look().then(() => page.missing());
+    const stop = ii.follow(look, () => run.running || !run.head);
+    return { node: page.node, ready, close: () => { alone = false; stop(); page.close(); } };
+  };
+
+  class Page {
+    constructor(run, filters) {
+      Object.assign(this, { run, filters, cards: new Map(), chosen: [] });
+      this.top = h("div", {}, ii.heading(run.project, " ", h("small", {}, run.id)));
+      this.state = h("div", {});
+      this.chart = ii.chart(run);
+      this.form = h("div", {});
+      this.count = h("p", { class: "count", role: "status" });
+      this.grid = h("ul", { class: "cards", id: "grid" });
+      this.tray = h("div", { class: "tray", role: "region", "aria-label": "Chosen for comparison", hidden: true });
+      this.body = h("div", { hidden: true }, this.state, h("section", { class: "panel" }, this.chart.node),
+        h("h2", {}, "Iterations"), this.form, this.count, this.grid);
+      this.node = h("div", {}, this.top, this.body, this.tray);
+    }
+
+    close() { this.chart.close(); }
+
+    /** Say so when there is nothing to show. */
+    missing() {
+      if (this.run.head) return;
+      const { project, id } = this.run;
+      ii.fill(this.state, ii.empty(`There is no run ${id} of ${project} here, or its run.js cannot be read. `, h("code", {}, "iterativectl viewer start"), " writes what is missing."));
+      ii.fill(this.body, this.state);
+      this.body.hidden = false;
+    }
+
+    show() {
+      const { run } = this;
+      if (!this.body.contains(this.grid)) return;
+      this.body.hidden = false;
+      ii.fill(this.state, status(run), summary(run), criteria(run));
+      if (!this.form.firstChild && run.criteria.length) ii.fill(this.form, ii.filterForm(run.criteria, this.filters, (now) => this.filter(now)));
+      this.chart.update(run.list());
+      this.arrange();
+    }
+
+    filter(filters) {
+      this.filters = filters;
+      const query = ii.writeFilters(filters);
+      window.history.replaceState(null, "", ii.link(this.run.project, this.run.id) + (query ? `?${query}` : ""));
+      this.arrange();
+    }
+
+    /** Cards are kept and only moved: what is chosen, focused or being looked at stays as it is. */
+    arrange() {
+      const rows = this.run.list();
+      const shown = ii.applyFilters(rows, this.filters);
+      const cards = shown.map((row) => this.card(row));
+      const now = [...this.grid.children];
+      if (cards.length !== now.length || cards.some((card, at) => card !== now[at])) this.place(cards);
+      this.count.textContent = shown.length === rows.length ? "" : `${shown.length} of ${ii.plural(rows.length, "iteration")}`;
+      if (!rows.length) this.count.textContent = "The first picture is being made.";
+    }
+
+    place(cards) {
+      const keep = new Set(cards);
+      for (const child of [...this.grid.children]) if (!keep.has(child)) child.remove();
+      cards.forEach((card, at) => { if (this.grid.children[at] !== card) this.grid.insertBefore(card, this.grid.children[at] || null); });
+    }
+
+    card(row) {
+      const known = this.cards.get(row.iteration);
+      const facts = JSON.stringify([row, row.iteration === this.run.best]);
+      if (known && known.facts === facts) return known.node;
+      const node = known ? known.node : h("li", { class: "card", "data-iteration": row.iteration });
+      ii.fill(node, cardContent(this.run, row, this.chooser(row)));
+      node.classList.toggle("isbest", row.iteration === this.run.best);
+      this.cards.set(row.iteration, { node, facts });
+      return node;
+    }
+
+    // --- two to look at side by side --------------------------------------------------------------------------------------
+
+    chooser(row) {
+      if (row.picture === false || row.unreadable) return null;
+      const box = h("input", { type: "checkbox", checked: this.chosen.includes(row.iteration), onchange: () => this.choose(row.iteration, box.checked) });
+      return h("label", { class: "choose" }, box, h("span", {}, "compare"), h("span", { class: "unseen" }, ` iteration ${row.iteration}`));
+    }
+
+    /** At most two: a third takes the place of the first. */
+    choose(number, wanted) {
+      this.chosen = this.chosen.filter((each) => each !== number).concat(wanted ? [number] : []);
+      if (this.chosen.length > 2) {
+        const [dropped] = this.chosen.splice(0, 1);
+        const box = this.cards.get(dropped).node.querySelector("input");
+        if (box) box.checked = false;
+      }
+      const [one, other] = [...this.chosen].sort((a, b) => a - b);
+      this.tray.hidden = !this.chosen.length;
+      ii.fill(this.tray, other === undefined ? `Iteration ${one}: choose another one to compare it with.`
+        : h("a", { class: "button", href: ii.link(this.run.project, this.run.id, one, other) }, `Compare ${one} and ${other}`));
+    }
+  }
+
+  function status(run) {
+    const { head } = run;
+    const totals = head.totals || {};
+    const usage = totals.usage || {};
+    const cost = typeof usage.cost === "number" ? `, ${usage.cost.toFixed(4)} USD` : "";
+    const count = run.running ? `iteration ${run.last} of ${head.max_iterations}` : ii.plural(run.last, "iteration");
+    return h("p", { class: "row status" }, ii.stateBadge(head),
+      h("span", {}, `${count}, started ${ii.moment(head.started_at)}`),
+      h("span", {}, `working time ${ii.duration(totals.seconds)}, ${ii.plural(usage.requests || 0, "vision request")}${cost}`),
+      totals.failed ? h("span", {}, `${totals.failed} failed`) : null,
+      h("a", { class: "button", href: ii.link(run.project, run.id, "rank") }, head.ranking ? "See the ranking" : "Rank the pictures"));
+  }
+
+  function summary(run) {
+    const best = run.best ? run.row(run.best) : null;
+    return h("div", { class: "hero" },
+      h("figure", {}, ii.picture(run.files.original, "The original"), h("figcaption", {}, "original")),
+      best ? h("figure", {}, h("a", { href: ii.link(run.project, run.id, best.iteration) }, ii.picture(run.files.image(best.iteration), `Best so far: iteration ${best.iteration}`)),
+        h("figcaption", {}, `★ iteration ${best.iteration}, score ${ii.score(best)}`))
+        : h("div", { class: "nopicture" }, "no judged picture yet"));
+  }
+
+  /** Each criterion with how often it was met; never met comes first to mind, so it says so. */
+  function criteria(run) {
+    const judged = run.list().filter((row) => row.source === "aivis");
+    if (!run.criteria.length) return null;
+    const best = run.best ? run.row(run.best) : null;
+    return h("ul", { class: "criteria" }, run.criteria.map(({ field, question, intent }) => {
+      const met = judged.filter((row) => row.results[field] === true).length;
+      const never = judged.length > 0 && met === 0;
+      return h("li", { class: never ? "never" : "" }, best && ii.mark(best.results[field], field), h("span", {}, h("b", {}, field), intent ? h("small", {}, ` ${intent}`) : null, h("span", { class: "question" }, question)),
+        h("span", { class: "tally" }, judged.length ? (never ? "never met" : `met in ${met} of ${judged.length}`) : ""));
+    }));
+  }
+
+  function cardContent(run, row, chooser) {
+    const used = row.parameters;
+    return [
+      h("a", { class: "see", href: ii.link(run.project, run.id, row.iteration) }, ii.rowPicture(run, row),
+        h("span", { class: "row name" }, h("b", {}, `${row.iteration}`), h("span", { class: "unseen" }, ". iteration, score "), h("span", { class: "score" }, ii.score(row)))),
+      h("p", { class: "row" }, ii.rowBadges(run, row)),
+      run.criteria.length && row.source ? h("ul", { class: "marks", "aria-label": "Criteria" }, run.criteria.map(({ field }) => h("li", {}, ii.mark(row.source === "fallback" ? null : row.results[field], field)))) : null,
+      row.error ? h("p", { class: "error" }, row.error) : null,
+      h("dl", { class: "small facts" }, [["denoise", used.denoise], ["cfg", used.cfg], ["seed", used.seed], ["likeness", row.similarity]]
+        .filter(([, value]) => value !== undefined && value !== null)
+        .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, name === "seed" ? String(value) : ii.number(value, 3))))),
+      chooser,
+    ];
+  }
+})();
