@@ -64,11 +64,11 @@
     svg("line", { x1: EDGE.left, x2: width - EDGE.right, y1: at, y2: at, class: "level" }),
     svg("text", { x: EDGE.left - 6, y: at + 4, class: "tick end" }, level === 0.5 ? "½" : String(level))];
 
-  /** At most one label every 50 px, always at round steps, with the last. */
+  /** At most one label every 50 px or so, at round steps. */
   function numbers(count, width) {
     const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((each) => count / each <= width / 50) || 5000;
-    const marks = Array.from({ length: Math.floor(count / step) }, (_, at) => (at + 1) * step);
-    return marks[0] === 1 || !count ? marks : [1, ...marks];
+    if (step <= 2) return Array.from({ length: Math.ceil(count / step) }, (_, at) => 1 + at * step);
+    return [1, ...Array.from({ length: Math.floor(count / step) }, (_, at) => (at + 1) * step)];
   }
 
   function line({ key, value }, rows, x, y, dots) {

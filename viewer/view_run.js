@@ -21,6 +21,8 @@
     return { node: page.node, ready, close: () => { alone = false; stop(); page.close(); } };
   };
 
+  const LONG = 60;  // cards
+
   class Page {
     constructor(run, filters) {
       Object.assign(this, { run, filters, cards: new Map(), chosen: [] });
@@ -78,7 +80,8 @@
     place(cards) {
       const keep = new Set(cards);
       for (const child of [...this.grid.children]) if (!keep.has(child)) child.remove();
-      cards.forEach((card, at) => { if (this.grid.children[at] !== card) this.grid.insertBefore(card, this.grid.children[at] || null); });
+      this.grid.classList.toggle("long", cards.length > LONG);
+    cards.forEach((card, at) => { if (this.grid.children[at] !== card) this.grid.insertBefore(card, this.grid.children[at] || null); });
     }
 
     card(row) {
@@ -154,7 +157,7 @@
     const used = row.parameters;
     return [
       h("a", { class: "see", href: ii.link(run.project, run.id, row.iteration) }, ii.rowPicture(run, row),
-        h("span", { class: "row name" }, h("b", {}, `${row.iteration}`), h("span", { class: "unseen" }, ". iteration, score "), h("span", { class: "score" }, ii.score(row)))),
+        h("span", { class: "row name" }, h("b", {}, `Iteration ${row.iteration}`), h("span", { class: "score" }, h("span", { class: "unseen" }, "score "), ii.score(row)))),
       h("p", { class: "row" }, ii.rowBadges(run, row)),
       run.criteria.length && row.source ? h("ul", { class: "marks", "aria-label": "Criteria" }, run.criteria.map(({ field }) => h("li", {}, ii.mark(row.source === "fallback" ? null : row.results[field], field)))) : null,
       row.error ? h("p", { class: "error" }, row.error) : null,
