@@ -24,7 +24,6 @@ from .store import Store
 from .workspace import Project, Workspace
 
 T = TypeVar("T")
-MEGA = 1_000_000
 SMALLEST = 256  # px a side: below it neither model sees much
 FAMILIES = (  # part of a checkpoint's name, what to call it, the side of the pictures that it learned from in px
     (r"xl|pony|illustrious|noobai", "SDXL", 1024),

@@ -24,7 +24,9 @@ Slot = Tuple[str, str]  # (node_id, input name)
 EXPORT_HINT = "in ComfyUI, open it and use the menu Workflow > Export (API), then name that file in workflow_file"
 TIE_BREAKERS = {"positive": "9", "negative": "10"}  # spec, "Workflow Updates Required"
 TEXT_INPUTS = ("text", "text_g", "text_l", "clip_g", "clip_l", "t5xxl", "prompt")
-PRIMITIVE_INPUTS = ("value", "string", "text", "int", "float", "number", "seed")
+PRIMITIVE_NUMBERS = ("value", "int", "float", "number", "seed")
+PRIMITIVE_TEXTS = ("value", "string", "text")
+NUMBERS = frozenset({"denoise", "cfg", "steps", "seed"})
 PARTS = ("guider", "noise", "sampler", "sigmas")  # what SamplerCustomAdvanced splits a KSampler into
 NOT_THE_PICTURE = {"mask", "vae", "model", "clip", "positive", "negative", "control_net", "clip_vision", "style_model"}
 
@@ -132,7 +134,7 @@ def _note(graph: Graph, slots: Dict[str, Tuple[Slot, ...]], missing: Dict[str, s
     if isinstance(found, str):
         missing[setting] = found
         return
-    settled = [_settle(graph, slot) for slot in found]
+    settled = [_settle(graph, slot, PRIMITIVE_NUMBERS if setting in NUMBERS else PRIMITIVE_TEXTS) for slot in found]
     if None in settled:
         node_id, key = found[settled.index(None)]
         source = graph[node_id]["inputs"][key][0]
@@ -347,8 +349,8 @@ def _is_encoder(node: Mapping[str, Any]) -> bool:
     return _is_link(inputs.get("clip")) and any(key in inputs for key in TEXT_INPUTS)
 
 
-def _settle(graph: Graph, slot: Slot) -> Optional[Slot]:
-    """Follow an input that is a link up to the primitive that holds its value; None where there is none."""
+def _settle(graph: Graph, slot: Slot, names: Tuple[str, ...]) -> Optional[Slot]:
+    """Follow an input that is a link up to the primitive that holds its value under one of `names`; None without one."""
     seen: Set[Slot] = set()
     while _is_link(graph[slot[0]]["inputs"][slot[1]]):
         if slot in seen:
@@ -356,7 +358,7 @@ def _settle(graph: Graph, slot: Slot) -> Optional[Slot]:
         seen.add(slot)
         source = graph[slot[0]]["inputs"][slot[1]][0]
         inputs = graph[source]["inputs"]
-        keys = [k for k in (slot[1], *PRIMITIVE_INPUTS) if k in inputs] or (list(inputs) if len(inputs) == 1 else [])
+        keys = [k for k in (slot[1], *names) if k in inputs] or (list(inputs) if len(inputs) == 1 else [])
         if not keys:
             return None
         slot = (source, keys[0])

@@ -163,7 +163,7 @@ def _degree(words: List[str], scene: Scene) -> Optional[Tuple[float, str, bool]]
     part = part / 2 + 0.5 if name == "warmth" else part
     part = max(0.0, min(1.0, part))
     first = next((c.look[name] for c in claims if name in c.look), 1.0)  # "how dark" counts from the other end
-    return (1 - part if first < 0 else part), f"{label}{where} {shown(name, value)}", True
+    return (1 - part if first < 0 else part), f"{label}{where} {shown(name, value)[0]}", True
 
 
 def _quality_asked(words: List[str]) -> Optional[str]:

@@ -139,9 +139,15 @@ def region(words: List[str]) -> Tuple[Box, str]:
     return WHOLE, ""
 
 
-def shown(quality: str, value: float) -> str:
-    """A figure for people."""
-    return f"{value:.0%}" if _quality(quality).share else f"{value:.3f}" if quality == "grain" else f"{value:.2f}"
+def shown(quality: str, *values: float) -> List[str]:
+    """Figures for people, with as many digits as it takes to tell them apart (three more at most)."""
+    share = _quality(quality).share
+    digits = 0 if share else 3 if quality == "grain" else 2
+    for more in range(digits, digits + 4):
+        texts = [f"{value:.{more}%}" if share else f"{value:.{more}f}" for value in values]
+        if len(set(texts)) == len(set(values)):
+            break
+    return texts
 
 
 # --- claims about one picture, or about more or less than the other ---------------------------------------------------
@@ -174,18 +180,21 @@ def _compared(claim: Found, words: List[str]) -> str:
 def _test(name: str, amount: float, phrase: str, scene: Scene, box: Box, where: str, how: str) -> Finding:
     """Hold one quality against its limit, or against the original where `how` says so."""
     quality, value = _quality(name), scene.value(name, box)
-    told = f"{quality.label or name[5:]}{where if name != 'glow' else ''} {shown(name, value)}"
+    told = f"{quality.label or name[5:]}{where if name != 'glow' else ''}"
     if how:
         base = scene.value(name, box, original=True)
         moved = (value - base) * (1 if amount > 0 else -1) * (-1 if how == "less" else 1)
         allowed = (1 - KEPT_SHARPNESS) * base if name == "sharpness" else quality.change
         held = moved >= -allowed if how == "as" else moved >= quality.change
-        return Finding(held, f"{told}, in the original {shown(name, base)}")
+        now, then = shown(name, value, base)
+        return Finding(held, f"{told} {now}, in the original {then}")
     if name == "saturation" and amount <= -1:
-        return Finding(value <= GREY, f"{told} (“{phrase}” is up to {shown(name, GREY)})")
+        now, most = shown(name, value, GREY)
+        return Finding(value <= GREY, f"{told} {now} (“{phrase}” is up to {most})")
     limit = quality.high if amount > 0 else quality.low
     truth = value >= limit if amount > 0 else value < limit
-    return Finding(truth, f"{told} (“{phrase}” is {'from' if amount > 0 else 'below'} {shown(name, limit)})")
+    now, edge = shown(name, value, limit)
+    return Finding(truth, f"{told} {now} (“{phrase}” is {'from' if amount > 0 else 'below'} {edge})")
 
 
 def _quality(name: str) -> Quality:
@@ -214,7 +223,8 @@ def _kept_topic(topic: str, words: List[str], scene: Scene) -> Finding:
     value, base = scene.value(topic, box), scene.value(topic, box, original=True)
     same = value >= KEPT_SHARPNESS * base if topic == "sharpness" else abs(value - base) < QUALITIES[topic].change
     label = QUALITIES[topic].label + where
-    return Finding(same, f"{label} {shown(topic, value)}, in the original {shown(topic, base)}")
+    now, then = shown(topic, value, base)
+    return Finding(same, f"{label} {now}, in the original {then}")
 
 
 def _kept_outlines(scene: Scene) -> Finding:

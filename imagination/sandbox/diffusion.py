@@ -93,8 +93,8 @@ def _drift(image: Image.Image, amount: float, rng: random.Random) -> Image.Image
 
 def _mesh(size: Tuple[int, int], amount: float, rng: random.Random) -> Mesh:
     """A grid whose inner corners are moved by up to `amount` of the width; the frame stays."""
-    columns, rows = GRID
     width, height = size
+    columns, rows = min(GRID[0], width), min(GRID[1], height)  # a strip of a few pixels has no more cells than pixels
     reach = amount * width
     corner: Dict[Tuple[int, int], Tuple[float, float]] = {}
     for row in range(rows + 1):

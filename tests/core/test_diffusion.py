@@ -161,7 +161,7 @@ def test_what_on_step_raises_ends_the_sampling():
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
-@pytest.mark.parametrize("size", [(8, 8), (64, 8), (8, 200)])
+@pytest.mark.parametrize("size", [(8, 8), (64, 8), (8, 200), (4000, 5), (3, 3000)])
 def test_any_mode_and_any_size_is_painted(mode, size):
     image = scene().resize(size).convert(mode)
     made = make("sunset, snow, fog, rain, comic, oil painting, watercolour, sketch, vignette", image=image, steps=1)

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
-from imagination.sandbox.claims import CANNOT_TELL, Scene, answer
+from imagination.sandbox.claims import CANNOT_TELL, Scene, answer, shown
 from imagination.sandbox.sight import reply
 
 
@@ -125,6 +125,20 @@ def test_a_reason_quotes_the_measurement_and_the_limit():
     assert answer("Is the picture dark?", Scene(PICTURES["dark"])).reason == "brightness 18% (“dark” is below 42%)"
     found = answer("Is it darker than the original?", Scene(PICTURES["dark"], PICTURES["plain"]))
     assert found.reason == "brightness 18%, in the original 46%"
+
+
+@pytest.mark.parametrize(
+    "quality, values, told",
+    [
+        ("warmth", (0.0796, 0.08), ["0.0796", "0.0800"]),
+        ("warmth", (0.0791, 0.08), ["0.079", "0.080"]),
+        ("light", (0.534, 0.53), ["53.4%", "53.0%"]),
+        ("light", (0.4, 0.53), ["40%", "53%"]),
+        ("grain", (0.01, 0.01), ["0.010", "0.010"]),
+    ],
+)
+def test_a_value_and_its_limit_never_look_the_same_when_they_are_not(quality, values, told):
+    assert shown(quality, *values) == told
 
 
 # --- by schema ----------------------------------------------------------------------------------------------------------

@@ -195,6 +195,14 @@ def test_a_value_in_a_primitive_is_set_there() -> None:
     assert targets.slots["seed"] == (("i", "value"),)
 
 
+def test_a_number_is_never_written_where_a_text_stands() -> None:
+    graph = plain()
+    graph["f"]["inputs"]["cfg"] = ["d", 0]  # linked to the text encoder by mistake
+    targets = trace(graph, "w")
+    assert "cfg" not in targets.slots
+    assert "no value to set" in targets.unreachable["cfg"]
+
+
 def test_ids_9_and_10_break_the_tie_between_encoders() -> None:
     graph = plain()
     graph["9"], graph["10"] = graph.pop("d"), graph.pop("e")
