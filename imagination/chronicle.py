@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from . import images, pages
+from . import images, page_copy, page_rebuild, pages
 from .assess import Assessment
 from .errors import ImaginationError
 from .model import (
@@ -26,7 +26,7 @@ from .model import (
     Usage,
 )
 from .resume import Opening, add_iteration
-from .scoring import better
+from .scoring import better, never_met
 from .setup import Setup, Workflow
 from .store import Store
 
@@ -226,18 +226,24 @@ class Chronicle:
         try:
             pages.write_iteration(self.run, metadata)
             if head:
-                pages.write_head(self.run, self.setup.project.name, self.setup.rules, self.checkpoint)
+                self._write_head()
         except ImaginationError as err:
             log.warning("the viewer's files of iteration %d could not be written: %s", metadata.iteration, err)
 
     def write_pages(self) -> None:
         """What the page needs of the whole project: missing scripts, this run's head, the index of all projects."""
         try:
-            pages.rebuild(self.store)
-            pages.write_head(self.run, self.setup.project.name, self.setup.rules, self.checkpoint)
+            page_rebuild.rebuild(self.store)
+            self._write_head()
             pages.write_index(self.store.project.parent)
-        except ImaginationError as err:
+        except (ImaginationError, OSError) as err:
             log.warning("the viewer's files could not be written: %s", err)
+        page_copy.publish(self.store.project.parent.parent)
+
+    def _write_head(self) -> None:
+        rules = self.setup.rules
+        missing = never_met(rules.acceptance_criteria, (a.evaluation for a in self.history), self.setup.rules_sha256)
+        pages.write_head(self.run, self.setup.project.name, rules, self.checkpoint, missing)
 
 
 def _summed(calls: Sequence[CallRecord], leading: CallRecord) -> CallRecord:

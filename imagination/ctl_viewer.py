@@ -196,19 +196,10 @@ def _answers(daemon: Daemon) -> bool:
 
 
 def _rebuild(root: Path) -> None:
-    """Write what the page needs of older runs, where it is missing; a folder that cannot be written is shown as it is."""
-    import logging
+    """Write what the page needs of older runs, where it is missing, and the page itself."""
+    from .page_copy import publish
+    from .page_rebuild import rebuild_all
 
-    from .errors import StoreError
-    from .pages import rebuild, write_index
-    from .store import Store
-
-    projects = root / "projects"
-    if not projects.is_dir():
-        return
-    try:
-        for folder in sorted(p for p in projects.iterdir() if p.is_dir()):
-            rebuild(Store(folder))
-        write_index(projects)
-    except (StoreError, OSError) as err:
-        logging.getLogger(__name__).warning("%s", err)
+    rebuild_all(root / "projects")
+    if (root / "projects").is_dir():
+        publish(root)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from .model import Criterion, Evaluation, Value
 
@@ -76,3 +76,10 @@ def better(candidate: Tuple[int, Evaluation], best: Optional[Tuple[int, Evaluati
 
 def _rank(iteration: int, evaluation: Evaluation) -> Tuple[bool, float, int]:
     return (evaluation.source == "aivis", evaluation.overall_score, -iteration)
+
+
+def never_met(criteria: Sequence[Criterion], evaluations: Iterable[Evaluation], rules_sha256: str) -> List[str]:
+    """Fields that no judged picture has met. Verdicts under other rules than `rules_sha256` do not count."""
+    counted = [e for e in evaluations if e.source == "aivis" and e.rules_sha256 == rules_sha256]
+    met = {field for e in counted for field, passed in e.criteria_results.items() if passed}
+    return [criterion.field for criterion in criteria if criterion.field not in met]
