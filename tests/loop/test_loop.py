@@ -18,6 +18,7 @@ from imagination.errors import (
     WorkflowRejected,
 )
 from imagination.loop import Observer
+from imagination.model import Answer, Request
 from imagination.setup import read_setup
 
 
@@ -170,6 +171,25 @@ def test_three_failed_generations_in_a_row_stop_the_run(bench: Bench) -> None:
     assert checkpoint is not None and (checkpoint.status, checkpoint.last_iteration) == ("stopped", 4)
     outcome = bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
     assert outcome.passed and outcome.checkpoint.last_iteration == 5
+
+
+def test_failed_generations_that_are_not_in_a_row_do_not_stop_the_run(bench: Bench) -> None:
+    gone = ComfyUIUnreachable("ComfyUI is not there", "start it")
+    outcome = bench.run(ScriptedGenerator({1: gone, 2: gone, 4: gone, 5: gone}), ScriptedVision([HALF]))
+    assert [m.status for m in outcome.history] == ["failed", "failed", "ok", "failed", "failed"]
+    assert outcome.checkpoint.status == "exhausted"
+
+
+def test_unjudged_pictures_that_are_not_in_a_row_do_not_stop_the_run(bench: Bench) -> None:
+    class Moody(ScriptedVision):
+        def ask(self, request: Request) -> Answer:
+            if request.purpose == "evaluation" and self.count("evaluation") in (0, 1, 3, 4):
+                self.faults["evaluation"] = 1
+            return super().ask(request)
+
+    generator = ScriptedGenerator()
+    outcome = bench.run(generator, Moody([HALF]))
+    assert (outcome.checkpoint.status, len(generator.jobs)) == ("exhausted", 5)
 
 
 def test_a_rejected_workflow_stops_at_once(bench: Bench) -> None:
@@ -387,6 +407,13 @@ def test_the_output_tells_what_was_judged_later(bench: Bench) -> None:
     bench.run_stopped(ScriptedGenerator(), ScriptedVision([NONE], faults={"*": -1}))
     bench.rules(max_iterations=3)
     bench.run(ScriptedGenerator(), ScriptedVision([HALF]))
+    output = json.loads((bench.project.root / "output" / "output_metadata.json").read_text(encoding="utf-8"))
+    assert (output["iteration"], output["evaluation"]["overall_score"]) == (1, 50.0)
+
+
+def test_the_output_tells_what_was_judged_later_also_when_the_run_is_stopped_then(bench: Bench) -> None:
+    bench.run_stopped(ScriptedGenerator(), ScriptedVision([NONE], faults={"*": -1}))
+    bench.run_stopped(ScriptedGenerator({1: KeyboardInterrupt()}), ScriptedVision([HALF]))
     output = json.loads((bench.project.root / "output" / "output_metadata.json").read_text(encoding="utf-8"))
     assert (output["iteration"], output["evaluation"]["overall_score"]) == (1, 50.0)
 

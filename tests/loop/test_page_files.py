@@ -1,0 +1,238 @@
+"""What runs write for the page: rows, head, index, the copy of the page; and that all of it can be made anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+from scripted import ALL, HALF, NONE, Bench, ScriptedGenerator, ScriptedVision, rank
+
+from imagination import page_copy, page_rebuild, pages
+from imagination.errors import ExecutionFailed
+from imagination.loop import Observer
+from imagination.store import Run
+
+
+def script(path: Path) -> Dict[str, Any]:
+    data = pages.read_script(path)
+    assert data is not None, path
+    return data
+
+
+def rows(run: Run, block: int = 1) -> List[Dict[str, Any]]:
+    found: List[Dict[str, Any]] = script(pages.block_file(run, block))["rows"]
+    return found
+
+
+def last_run(bench: Bench) -> Run:
+    return bench.store.runs()[-1]
+
+
+def test_each_iteration_is_a_row(bench: Bench) -> None:
+    generator = ScriptedGenerator({2: ExecutionFailed("out of memory")})
+    bench.run(generator, ScriptedVision([{"is_red": True, "same_shape": None}, ALL]))
+    first, failed, passed = rows(last_run(bench))
+    assert first["results"] == {"is_red": True, "same_shape": None}
+    assert (first["score"], first["similarity"], first["parameters"]["seed"]) == (50.0, 0.5, 1000)
+    assert (failed["status"], failed["picture"], failed["score"], failed["error"]) == (
+        "failed",
+        False,
+        None,
+        "out of memory",
+    )
+    assert passed["results"] == {"is_red": True, "same_shape": True}
+
+
+def test_an_unjudged_picture_has_no_score(bench: Bench) -> None:
+    bench.run_stopped(ScriptedGenerator(), ScriptedVision([NONE], faults={"*": -1}))
+    row = rows(last_run(bench))[0]
+    assert (row["source"], row["score"], row["similarity_source"]) == ("fallback", None, "measured")
+    assert row["results"] == {"is_red": None, "same_shape": None}
+
+
+def test_rows_lie_in_blocks_of_fifty(bench: Bench) -> None:
+    bench.rules(max_iterations=51)
+    bench.run(ScriptedGenerator(), ScriptedVision([HALF]))
+    run = last_run(bench)
+    assert [row["iteration"] for row in rows(run, 1)] == list(range(1, 51))
+    assert [row["iteration"] for row in rows(run, 2)] == [51]
+    head = script(pages.head_file(run))
+    assert len(head["blocks"]) == 2 and all(head["blocks"])
+
+
+def test_only_the_block_that_changed_gets_another_stamp(bench: Bench) -> None:
+    bench.rules(max_iterations=51)
+    bench.run(ScriptedGenerator(), ScriptedVision([HALF]))
+    before = script(pages.head_file(last_run(bench)))["blocks"]
+    bench.rules(max_iterations=52)
+    bench.run(ScriptedGenerator(), ScriptedVision([HALF]))
+    after = script(pages.head_file(last_run(bench)))["blocks"]
+    assert after[0] == before[0] and after[1] != before[1]
+
+
+def test_rows_that_were_set_aside_go(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE]))
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=3)
+    assert [row["iteration"] for row in rows(last_run(bench))] == [1, 2, 3]
+
+
+def test_a_criterion_that_was_met_once_is_not_never_met(bench: Bench) -> None:
+    bench.rules(max_iterations=3)
+    bench.run(ScriptedGenerator(), ScriptedVision([HALF, NONE]))
+    assert script(pages.head_file(last_run(bench)))["never_met"] == ["same_shape"]
+    [project] = script(bench.project.root.parent / "index.js")["projects"]
+    [summary] = project["runs"]
+    assert (summary["never_met"], summary["criteria"], summary["max_iterations"]) == (["same_shape"], 2, 3)
+    assert (summary["ranked"], project["input"]) == (False, "input/input.png")
+
+
+def test_the_index_knows_a_run_before_its_first_picture_is_judged(bench: Bench) -> None:
+    seen: List[Any] = []
+
+    class Eye(Observer):
+        def iteration_begins(self, *_: Any) -> None:
+            [project] = script(bench.project.root.parent / "index.js")["projects"]
+            seen.append([(run["run_id"], run["status"], run["last_iteration"]) for run in project["runs"]])
+
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]), observer=Eye())
+    assert seen == [[(last_run(bench).run_id, "running", 0)]]
+
+
+# --- made anew ------------------------------------------------------------------------------------------------------------
+
+
+def page_files(run: Run) -> Dict[str, Any]:
+    """Everything that can be rebuilt, without what tells when it was written."""
+    files = [pages.head_file(run), *sorted((run.root / "scripts").iterdir())]
+    told = {path.name: script(path) for path in files}
+    told["run.js"].pop("blocks")
+    return {**told, "thumbs": sorted(p.name for p in (run.root / "thumbs").iterdir())}
+
+
+def test_everything_missing_is_made_anew(bench: Bench) -> None:
+    bench.run(ScriptedGenerator({2: ExecutionFailed("no memory")}), ScriptedVision([HALF, ALL]))
+    run = last_run(bench)
+    before = page_files(run)
+    for folder in ("scripts", "thumbs"):
+        shutil.rmtree(str(run.root / folder))
+    pages.head_file(run).unlink()
+    page_rebuild.rebuild_all(bench.project.root.parent)
+    assert page_files(run) == before
+
+
+def test_a_run_whose_resume_point_made_way_gets_its_head_again(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([HALF, ALL]))
+    first = last_run(bench)
+    before = page_files(first)
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
+    pages.head_file(first).unlink()
+    page_rebuild.rebuild_all(bench.project.root.parent)
+    again = script(pages.head_file(first))
+    for key in ("status", "best_iteration", "best_score", "last_iteration", "never_met", "criteria"):
+        assert (key, again[key]) == (key, before["run.js"][key])
+
+
+def test_one_damaged_artefact_hides_no_other(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE]))
+    run = last_run(bench)
+    shutil.rmtree(str(run.root / "scripts"))
+    run.file("evaluation", 2).write_text("{", encoding="utf-8")
+    run.file("metadata", 4).write_bytes(b"\xff\x00")
+    page_rebuild.rebuild_all(bench.project.root.parent)
+    assert [row["iteration"] for row in rows(run)] == [1, 3, 5]
+    assert not pages.script_file(run, 2).exists() and pages.script_file(run, 3).is_file()
+
+
+def test_a_rebuild_with_nothing_missing_writes_nothing(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE]))
+    stamps = {path: path.stat().st_mtime_ns for path in last_run(bench).root.rglob("*")}
+    page_rebuild.rebuild(bench.store)
+    assert {path: path.stat().st_mtime_ns for path in last_run(bench).root.rglob("*")} == stamps
+
+
+def test_a_damaged_block_is_made_anew(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE]))
+    run = last_run(bench)
+    pages.block_file(run, 1).write_text("imagination.receive({", encoding="utf-8")
+    page_rebuild.rebuild(bench.store)
+    assert [row["iteration"] for row in rows(run)] == [1, 2, 3, 4, 5]
+
+
+# --- the ranking ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_ranking_is_put_into_the_head_with_its_time(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
+    run = last_run(bench)
+    assert script(pages.head_file(run))["ranking_saved_at"] is None
+    path = rank(bench, run.run_id, ["1"], {"1": "good"})
+    os.utime(str(path), (1_768_002_000, 1_768_002_000))
+    pages.refresh_ranking(run)
+    head = script(pages.head_file(run))
+    assert (head["ranking"]["notes"], head["ranking_saved_at"]) == ({"1": "good"}, 1_768_002_000)
+    assert head["status"] == "passed" and head["blocks"]
+
+
+def test_a_rebuild_takes_up_a_ranking_that_was_saved_since(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
+    rank(bench, last_run(bench).run_id, ["1"])
+    page_rebuild.rebuild_all(bench.project.root.parent)
+    assert script(pages.head_file(last_run(bench)))["ranking"]["ranking"] == ["1"]
+    [project] = script(bench.project.root.parent / "index.js")["projects"]
+    assert project["runs"][0]["ranked"] is True
+
+
+def test_the_head_of_a_run_at_work_is_left_to_it(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
+    run = last_run(bench)
+    head = script(pages.head_file(run))
+    pages.receive(pages.head_file(run), {**head, "status": "running"})
+    rank(bench, run.run_id, ["1"])
+    pages.refresh_ranking(run)
+    assert script(pages.head_file(run))["ranking"] is None
+
+
+# --- the copy of the page -------------------------------------------------------------------------------------------------
+
+
+def test_a_workspace_gets_its_copy_of_the_page(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
+    copy = bench.workspace.root / "viewer"
+    shipped = page_copy.shipped("viewer")
+    names = {path.name for path in shipped.iterdir() if path.suffix in page_copy.KINDS}
+    assert "index.html" in names
+    assert {path.name for path in copy.iterdir()} == {*names, page_copy.LIST}
+    assert (copy / "app.js").read_bytes() == (shipped / "app.js").read_bytes()
+
+
+def test_an_older_copy_is_brought_up_to_date_and_a_changed_file_stays(tmp_path: Path) -> None:
+    page_copy.publish(tmp_path)
+    copy, listing = tmp_path / "viewer", tmp_path / "viewer" / page_copy.LIST
+    old = json.loads(listing.read_text(encoding="utf-8"))
+    (copy / "app.js").write_text("old", encoding="utf-8")
+    old["files"]["app.js"] = page_copy._sha256(b"old")
+    listing.write_text(json.dumps(old), encoding="utf-8")
+    (copy / "base.css").write_text("mine", encoding="utf-8")
+    page_copy.publish(tmp_path)
+    assert (copy / "app.js").read_bytes() == (page_copy.shipped("viewer") / "app.js").read_bytes()
+    assert (copy / "base.css").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_folder_that_is_not_our_copy_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "viewer").mkdir()
+    (tmp_path / "viewer" / "index.html").write_text("mine", encoding="utf-8")
+    page_copy.publish(tmp_path)
+    assert [path.name for path in (tmp_path / "viewer").iterdir()] == ["index.html"]
+    assert (tmp_path / "viewer" / "index.html").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_workspace_that_cannot_be_written_is_only_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "viewer").mkdir()
+    (tmp_path / "viewer" / page_copy.LIST).write_text('{"files": {}}', encoding="utf-8")
+    (tmp_path / "viewer" / "app.js").mkdir()
+    page_copy.publish(tmp_path)
+    assert "could not be put into" in caplog.text
