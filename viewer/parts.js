@@ -96,8 +96,8 @@
   /** A prompt with the words that came and went. */
   ii.promptChanges = (before, after) => {
     const parts = before === null ? [{ text: after, change: "same" }] : ii.wordChanges(before, after);
-    const shown = parts.flatMap(({ text, change }) => [
-      change === "added" ? h("ins", {}, text) : change === "removed" ? h("del", {}, text) : text, " "]);
+    const shown = parts.flatMap(({ text, change }, at) => [
+      at && !text.startsWith(",") ? " " : null, change === "added" ? h("ins", {}, text) : change === "removed" ? h("del", {}, text) : text]);
     return h("p", { class: "prompt" }, shown.length ? shown : h("em", {}, "empty"));
   };
 

@@ -43,27 +43,40 @@
   /** Text for a shell, quoted when it has to be. */
   ii.shell = (text) => (/^[\w./:@%+=,-]+$/.test(text) ? text : `'${String(text).replace(/'/g, `'\\''`)}'`);
 
-  const LONGEST = 400;  // words of a prompt that are compared word by word: the table below grows with the square
+  const LONGEST = 400;  // words that are compared one by one: the table below grows with the square
 
   /**
    * The words of two prompts as `[{text, change: "same"|"added"|"removed"}]`, by their longest common run of words.
-   * Neighbours of one kind are joined.
+   * Commas count as words; neighbours of one kind are joined.
    */
   ii.wordChanges = (before, after) => {
-    const [old, now] = [before, after].map((text) => String(text || "").split(/\s+/).filter(Boolean));
-    if (old.length > LONGEST || now.length > LONGEST) return old.join(" ") === now.join(" ") ? [part(now, "same")] : [part(old, "removed"), part(now, "added")];
-    const table = commonRuns(old, now);
+    const [old, now] = [before, after].map((text) => String(text || "").match(/[^\s,]+|,/g) || []);
+    const shared = Math.min(old.length, now.length);
+    let head = 0;
+    while (head < shared && old[head] === now[head]) head += 1;
+    let tail = 0;
+    while (tail < shared - head && old[old.length - 1 - tail] === now[now.length - 1 - tail]) tail += 1;
     const parts = [];
+    for (const word of now.slice(0, head)) join(parts, word, "same");
+    compare(parts, old.slice(head, old.length - tail), now.slice(head, now.length - tail));
+    for (const word of now.slice(now.length - tail)) join(parts, word, "same");
+    return parts;
+  };
+
+  function compare(parts, old, now) {
+    if (old.length > LONGEST || now.length > LONGEST) {
+      for (const word of old) join(parts, word, "removed");
+      for (const word of now) join(parts, word, "added");
+      return;
+    }
+    const table = commonRuns(old, now);
     let [i, j] = [0, 0];
     while (i < old.length || j < now.length) {
       if (i < old.length && j < now.length && old[i] === now[j]) { join(parts, now[j], "same"); i += 1; j += 1; }
       else if (i < old.length && (j >= now.length || table[i + 1][j] >= table[i][j + 1])) { join(parts, old[i], "removed"); i += 1; }
       else { join(parts, now[j], "added"); j += 1; }
     }
-    return parts;
-  };
-
-  const part = (words, change) => ({ text: words.join(" "), change });
+  }
 
   function commonRuns(old, now) {
     const table = Array.from({ length: old.length + 1 }, () => new Uint16Array(now.length + 1));
@@ -77,7 +90,7 @@
 
   function join(parts, word, change) {
     const last = parts[parts.length - 1];
-    if (last && last.change === change) last.text += ` ${word}`;
+    if (last && last.change === change) last.text += word === "," ? "," : ` ${word}`;
     else parts.push({ text: word, change });
   }
 

@@ -10,8 +10,12 @@
   /** All projects. */
   ii.views.projects = () => listing(
     () => [ii.heading("Projects")],
-    (projects) => (projects.length ? h("ul", { class: "cards wide" }, projects.map(projectCard)) : nothing("There is no project yet.")),
+    (projects) => (projects.length ? h("ul", { class: "cards wide" }, [...projects].sort(later).map(projectCard)) : nothing("There is no project yet.")),
   );
+
+  /** The one worked on last comes first. */
+  const later = (one, other) => touched(other) - touched(one);
+  const touched = ({ runs }) => Math.max(0, ...runs.map((run) => run.started_at || 0));
 
   /** The runs of one project. */
   ii.views.project = ({ project }) => listing(
