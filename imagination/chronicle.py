@@ -145,7 +145,7 @@ class Chronicle:
             changes.update(last_iteration=metadata.iteration, pending=None, generation_failures=0)
         self.save(now, **changes)
         self.write_output(changed=metadata.iteration if rejudged else None)
-        self._write_page(metadata, head=True)
+        self._write_page(metadata)
         return metadata
 
     def record_failure(self, failed: Metadata, error: str, now: float) -> Metadata:
@@ -155,7 +155,7 @@ class Chronicle:
         self._write(metadata)
         totals = add_iteration(self.checkpoint.totals, metadata)
         self.save(now, last_iteration=metadata.iteration, pending=None, totals=totals)
-        self._write_page(metadata, head=True)
+        self._write_page(metadata)
         return metadata
 
     def record_decision(
@@ -176,7 +176,7 @@ class Chronicle:
         self.save(
             now, pending=None, totals=totals.model_copy(update={"usage": totals.usage + usage, "seconds": seconds})
         )
-        self._write_page(metadata, head=False)
+        self._write_page(metadata)
         log.info("after iteration %d: %s", iteration, "; ".join(f"{m.what} ({m.why})" for m in moves))
 
     def _write(self, metadata: Metadata) -> None:
@@ -222,12 +222,12 @@ class Chronicle:
         except ImaginationError as err:
             log.warning("the thumbnail of iteration %d could not be written: %s", iteration, err)
 
-    def _write_page(self, metadata: Metadata, head: bool) -> None:
+    def _write_page(self, metadata: Metadata) -> None:
+        """The head goes last: it tells which rows changed, and how many of them count."""
         try:
             pages.write_iteration(self.run, metadata)
-            if head:
-                self._write_head()
-        except ImaginationError as err:
+            self._write_head()
+        except (ImaginationError, OSError) as err:
             log.warning("the viewer's files of iteration %d could not be written: %s", metadata.iteration, err)
 
     def write_pages(self) -> None:

@@ -1,36 +1,40 @@
 """What the viewer needs and is not there: written anew from the artefacts, at the start of a run, of the viewer, of a report.
 
-Where nothing is missing this is a look at each file. What cannot be read is left out and logged: one damaged artefact
-hides no other.
+Where nothing is missing this is a look at each folder and at each block of rows. What cannot be read is left out and
+logged: one damaged artefact hides no other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from . import images, pages
-from .config import load_rules
+from .config import load_rules, rules_hash
 from .errors import ImaginationError, StoreError
-from .model import Checkpoint, Evaluation, Metadata, RunStatus
-from .page_rows import block_of, row
+from .model import Checkpoint, Evaluation, Metadata, Rules, RunStatus
+from .overview import at_work
+from .page_rows import block_of
 from .resume import best_of, totals_of
 from .scoring import never_met
 from .store import Run, Store, read_json, write_bytes
 
 log = logging.getLogger(__name__)
 SILENCE = 600  # s: a head that says "running" and is older than this belongs to a run that was killed
+Known = List[Tuple[Metadata, Optional[Evaluation]]]
 
 
 def rebuild_all(projects: Path) -> None:
-    """Everything of every project, and the index. A folder that cannot be written is shown as it is."""
+    """Everything of every project, and the index. A folder that cannot be read or written is shown as it is."""
     if not projects.is_dir():
         return
     try:
         for folder in sorted(p for p in projects.iterdir() if p.is_dir() and not p.name.startswith(".")):
-            rebuild(Store(folder))
+            _try(f"project {folder.name}", rebuild, Store(folder))
         pages.write_index(projects)
     except (StoreError, OSError) as err:
         log.warning("the viewer's files could not be written: %s", err)
@@ -39,138 +43,184 @@ def rebuild_all(projects: Path) -> None:
 def rebuild(store: Store) -> None:
     """Everything of one project's runs."""
     for run in store.runs():
-        numbers = run.iterations()
-        for iteration in numbers:
-            try:
-                _iteration(run, iteration)
-            except ImaginationError as err:
-                log.warning("no page for iteration %d of run %s: %s", iteration, run.run_id, err)
-        try:
-            _blocks(run, numbers)
-            _input_thumb(run)
-            _head(store, run, numbers)
-        except ImaginationError as err:
-            log.warning("no page for run %s: %s", run.run_id, err)
+        _Rebuild(store, run).all()
 
 
-def _iteration(run: Run, iteration: int) -> None:
-    if not pages.script_file(run, iteration).is_file():
-        metadata = run.metadata(iteration)
+def _try(what: str, make: Callable[..., None], *of: Any) -> None:
+    """Make one thing; if that cannot be, the others are made all the same."""
+    try:
+        make(*of)
+    except (ImaginationError, OSError) as err:
+        log.info("the page goes without %s: %s", what, err)
+
+
+class _Rebuild:
+    """One run's files for the page, as far as they are not there."""
+
+    def __init__(self, store: Store, run: Run) -> None:
+        self.store = store
+        self.run = run
+        self.name = f"run {run.run_id}"
+        self.numbers = run.iterations()
+
+    def all(self) -> None:
+        """Scripts, thumbnails and rows first: the head tells which rows there are."""
+        scripts, thumbs = _names(self.run.root / "scripts"), _names(self.run.root / "thumbs")
+        for number in self.numbers:
+            if pages.script_file(self.run, number).name not in scripts:
+                _try(f"iteration {number} of {self.name}", self._script, number)
+            if pages.thumb_file(self.run, number).name not in thumbs:
+                _try(f"thumbnail {number} of {self.name}", self._thumb, number)
+        blocks = {int(found[1]) for found in (re.fullmatch(r"block_(\d+)\.js", name) for name in scripts) if found}
+        for block in sorted(blocks | {block_of(number) for number in self.numbers}):
+            _try(f"block {block} of {self.name}", self._block, block)
+        _try(f"the input's thumbnail of {self.name}", self._input_thumb)
+        _try(f"the head of {self.name}", self._head)
+
+    # --- iterations -------------------------------------------------------------------------------------------------------
+
+    def _script(self, number: int) -> None:
+        metadata = self.run.metadata(number)
         if metadata is not None:
-            pages.write_iteration(run, metadata)
-    if not pages.thumb_file(run, iteration).is_file():
-        png = run.read_image(iteration)
+            pages.write_iteration(self.run, metadata)
+
+    def _thumb(self, number: int) -> None:
+        png = self.run.read_image(number)
         if png is not None:
             images.check_result(png)
-            pages.write_thumb(run, iteration, png)
+            pages.write_thumb(self.run, number, png)
 
+    def _block(self, block: int) -> None:
+        """A row for each iteration, and none for those that were set aside."""
+        standing = pages.read_rows(self.run, block)
+        known = {each["iteration"]: each for each in standing}
+        wanted = [number for number in self.numbers if block_of(number) == block]
+        rows = [each for each in (known.get(number) or self._row(number) for number in wanted) if each]
+        file = pages.block_file(self.run, block)
+        if not rows:
+            with contextlib.suppress(FileNotFoundError):
+                file.unlink()
+        elif rows != standing:
+            pages.write_rows(self.run, block, rows)
 
-def _blocks(run: Run, numbers: List[int]) -> None:
-    """Blocks with a row for each iteration, and none for those that were set aside."""
-    for block in sorted({block_of(number) for number in numbers}):
-        wanted = [number for number in numbers if block_of(number) == block]
-        known = {each["iteration"]: each for each in pages.read_rows(run, block)}
-        if sorted(known) == wanted:
-            continue
-        rows = [known.get(number) or _row(run, number) for number in wanted]
-        pages.write_rows(run, block, [each for each in rows if each])
-
-
-def _row(run: Run, iteration: int) -> Optional[Dict[str, Any]]:
-    try:
-        metadata = run.metadata(iteration)
-        return row(metadata, run.evaluation(iteration), run.comparison(iteration)) if metadata else None
-    except StoreError as err:
-        log.warning("no row for iteration %d of run %s: %s", iteration, run.run_id, err)
-        return None
-
-
-def _input_thumb(run: Run) -> None:
-    target, source = run.root / "thumbs" / "input.webp", run.root / "inputs" / "input.png"
-    if target.is_file() or not source.is_file():
-        return
-    try:
-        picture = source.read_bytes()
-    except OSError as err:
-        raise StoreError(f"{source} cannot be read: {err.strerror or err}") from err
-    images.check_result(picture)
-    write_bytes(target, images.thumbnail(picture), durable=False)
-
-
-# --- the head -------------------------------------------------------------------------------------------------------------
-
-
-def _head(store: Store, run: Run, numbers: List[int]) -> None:
-    head = pages.read_script(pages.head_file(run))
-    if head is None or "blocks" not in head:
-        if numbers:
-            _new_head(store, run, numbers)
-    elif head.get("ranking_saved_at") != pages.ranking_time(run) and not _at_work(head):
-        pages.write_head_data(run, {key: value for key, value in head.items() if key != "format"})
-
-
-def _at_work(head: Dict[str, Any]) -> bool:
-    updated = head.get("updated_at")
-    return head.get("status") == "running" and isinstance(updated, (int, float)) and time.time() - updated < SILENCE
-
-
-def _new_head(store: Store, run: Run, numbers: List[int]) -> None:
-    """From the resume point if it is this run's; for an earlier run, from what its artefacts tell."""
-    rules = load_rules(run.root / "inputs" / "rules.yaml").record
-    known = list(_readable(run, numbers))
-    evaluations = [evaluation for _, evaluation in known if evaluation]
-    checkpoint = _checkpoint(store, run) or _recalled(run, known)
-    pages.write_head(
-        run,
-        store.project.name,
-        rules,
-        checkpoint,
-        never_met(rules.acceptance_criteria, evaluations, checkpoint.rules_sha256),
-    )
-
-
-def _readable(run: Run, numbers: List[int]) -> Iterator[Tuple[Metadata, Optional[Evaluation]]]:
-    for number in numbers:
+    def _row(self, number: int) -> Optional[Dict[str, Any]]:
         try:
-            metadata = run.metadata(number)
-            if metadata is not None:
-                yield metadata, run.evaluation(number)
+            metadata = self.run.metadata(number)
+            return pages.row_of(self.run, metadata) if metadata else None
         except StoreError as err:
-            log.warning("%s", err)
+            log.info("no row for iteration %d of %s: %s", number, self.name, err)
+            return None
 
+    def _input_thumb(self) -> None:
+        """Made anew also where --resume-from has put another picture in."""
+        target, source = self.run.root / "thumbs" / "input.webp", self.run.root / "inputs" / "input.png"
+        if not source.is_file() or (target.is_file() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns):
+            return
+        picture = source.read_bytes()
+        images.check_result(picture)
+        write_bytes(target, images.thumbnail(picture), durable=False)
 
-def _checkpoint(store: Store, run: Run) -> Optional[Checkpoint]:
-    try:
-        checkpoint = store.read_checkpoint()
-    except StoreError:
+    # --- the head ---------------------------------------------------------------------------------------------------------
+
+    def _head(self) -> None:
+        """Made anew where it is missing or behind the resume point, else only what is around it is brought up to date."""
+        head, checkpoint = pages.read_head(self.run), self._checkpoint()
+        last = checkpoint.last_iteration if checkpoint else None
+        if head is None or last not in (None, head["last_iteration"]):
+            if self.numbers or checkpoint:
+                self._new_head(checkpoint)
+        elif not self._is_followed(head):
+            now = {**head, **(pages.standing(checkpoint) if checkpoint else {})}
+            blocks, saved_at = pages.stamps(self.run, head["last_iteration"]), pages.ranking_time(self.run)
+            if now != head or blocks != head["blocks"] or saved_at != head["ranking_saved_at"]:
+                pages.write_head_data(self.run, now)
+
+    def _is_followed(self, head: Dict[str, Any]) -> bool:
+        """Does a process write it after each iteration? One that was killed says "running" for ever."""
+        updated = head["updated_at"]
+        recent = isinstance(updated, (int, float)) and time.time() - updated < SILENCE
+        return head["status"] == "running" and recent and at_work(self.store)
+
+    def _new_head(self, checkpoint: Optional[Checkpoint]) -> None:
+        """From the resume point if it is this run's; for an earlier run, from what its artefacts tell."""
+        rules = self._rules()
+        known = list(self._readable())
+        standing = checkpoint or self._recalled(known, rules)
+        evaluations = [evaluation for _, evaluation in known if evaluation]
+        criteria = rules.acceptance_criteria if rules else []
+        missing = never_met(criteria, evaluations, standing.rules_sha256)
+        pages.write_head(self.run, self.store.project.name, rules, standing, missing)
+
+    def _rules(self) -> Optional[Rules]:
+        try:
+            return load_rules(self.run.root / "inputs" / "rules.yaml").record
+        except ImaginationError as err:
+            log.info("the page goes without the criteria of %s: %s", self.name, err)
+            return None
+
+    def _readable(self) -> Iterator[Tuple[Metadata, Optional[Evaluation]]]:
+        for number in self.numbers:
+            with contextlib.suppress(StoreError):
+                metadata = self.run.metadata(number)
+                if metadata is not None:
+                    yield metadata, self._evaluation(number)
+
+    def _evaluation(self, number: int) -> Optional[Evaluation]:
+        with contextlib.suppress(StoreError):
+            return self.run.evaluation(number)
         return None
-    return checkpoint if checkpoint and checkpoint.run_id == run.run_id else None
+
+    def _checkpoint(self) -> Optional[Checkpoint]:
+        try:
+            checkpoint = self.store.read_checkpoint()
+        except StoreError:
+            return None
+        return checkpoint if checkpoint and checkpoint.run_id == self.run.run_id else None
+
+    def _recalled(self, known: Known, rules: Optional[Rules]) -> Checkpoint:
+        """The state of a run whose resume point has made way for a later run's, or is damaged."""
+        rules_sha256 = _in_force(known, rules)
+        last = known[-1][0] if known else None
+        begun = _begun(self.run.run_id)
+        return Checkpoint(
+            run_id=self.run.run_id,
+            status=self._ended(known, rules, rules_sha256),
+            last_iteration=max(self.numbers),
+            started_at=begun,
+            updated_at=last.timestamp if last else begun,
+            rules_sha256=rules_sha256,
+            input_sha256="",
+            totals=totals_of(metadata for metadata, _ in known),
+            **best_of(((metadata.iteration, evaluation) for metadata, evaluation in known), rules_sha256),
+        )
+
+    def _ended(self, known: Known, rules: Optional[Rules], rules_sha256: str) -> RunStatus:
+        """Its output was put aside with it and tells whether it passed; else its last verdicts and its length do."""
+        with contextlib.suppress(StoreError):
+            if (read_json(self.run.root / "output" / "output_metadata.json") or {}).get("result") == "passed":
+                return "passed"
+        verdict = known[-1][1] if known else None
+        if verdict is not None and verdict.all_pass and verdict.rules_sha256 == rules_sha256:
+            return "passed"
+        return "exhausted" if rules and max(self.numbers) >= rules.project.max_iterations else "stopped"
 
 
-def _recalled(run: Run, known: List[Tuple[Metadata, Optional[Evaluation]]]) -> Checkpoint:
-    """The state of a run whose resume point has made way for a later run's."""
-    if not known:
-        raise StoreError(f"run {run.run_id} has no iteration that can be read")
-    last = known[-1][0]
-    rules_sha256 = next((e.rules_sha256 for _, e in reversed(known) if e), "")
-    best = best_of(((m.iteration, e) for m, e in known), rules_sha256)
-    return Checkpoint(
-        run_id=run.run_id,
-        status=_ended(run),
-        last_iteration=last.iteration,
-        started_at=known[0][0].timestamp,
-        updated_at=last.timestamp,
-        rules_sha256=rules_sha256,
-        input_sha256="",
-        totals=totals_of(m for m, _ in known),
-        **best,
-    )
+def _names(folder: Path) -> Set[str]:
+    with contextlib.suppress(OSError):
+        return {path.name for path in folder.iterdir()}
+    return set()
 
 
-def _ended(run: Run) -> RunStatus:
-    """Its output was put aside with it and tells whether it passed; else it is taken for one that was given up."""
-    try:
-        result = (read_json(run.root / "output" / "output_metadata.json") or {}).get("result")
-    except StoreError:
-        result = None
-    return "passed" if result == "passed" else "stopped"
+def _in_force(known: Known, rules: Optional[Rules]) -> str:
+    """The rules whose verdicts count: those the run kept, or, where no verdict names them, those of the last verdict.
+
+    (A later version of this program may put the same rules into another fingerprint.)
+    """
+    named = [evaluation.rules_sha256 for _, evaluation in known if evaluation]
+    own = rules_hash(rules) if rules else ""
+    return own if own in named or not named else named[-1]
+
+
+def _begun(run_id: str) -> float:
+    """When a run was begun, in seconds since 1970: its id is that moment in local time."""
+    return time.mktime(time.strptime(run_id[:19], "%Y-%m-%d_%H-%M-%S"))

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import images
 from .errors import StoreError
-from .model import Checkpoint, Metadata, Rules
+from .model import Artefact, Checkpoint, Metadata, Rules
 from .page_rows import block_of, row, with_row
-from .store import Run, Store, read_json, write_bytes
+from .store import Run, Store, write_bytes
 
 log = logging.getLogger(__name__)
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")  # what a browser shows
+EXACT = 2**53  # a browser's numbers lose digits above
 
 
 def script_file(run: Run, iteration: int) -> Path:
@@ -49,15 +51,39 @@ def head_file(run: Run) -> Path:
 def write_iteration(run: Run, metadata: Metadata) -> None:
     """The script of one iteration (metadata with the full evaluation, comparison and answers), and its row."""
     iteration = metadata.iteration
-    evaluation, comparison = run.evaluation(iteration), run.comparison(iteration)
-    parts: Dict[str, Any] = {"questions": run.answers(iteration), "evaluation": evaluation, "comparison": comparison}
-    told = {name: record.model_dump(mode="json") for name, record in parts.items() if record is not None}
+    parts, _ = _parts(run, iteration)
+    told = {name: record.model_dump(mode="json") for name, record in parts.items()}
     data = {"kind": "iteration", "run_id": run.run_id, "metadata": metadata.model_dump(mode="json"), **told}
     receive(script_file(run, iteration), data)
     block = block_of(iteration)
     # rows whose iteration was set aside by --resume-from go
     kept = [each for each in read_rows(run, block) if run.file("metadata", each["iteration"]).is_file()]
-    write_rows(run, block, with_row(kept, row(metadata, evaluation, comparison)))
+    write_rows(run, block, with_row(kept, row_of(run, metadata)))
+
+
+def row_of(run: Run, metadata: Metadata) -> Dict[str, Any]:
+    """The row of an iteration from its artefacts; one that cannot be read is named as the row's error."""
+    parts, damaged = _parts(run, metadata.iteration)
+    made = row(metadata, parts.get("evaluation"), parts.get("comparison"))
+    told = f"cannot be read: {', '.join(damaged)}" if damaged else None
+    return {**made, "error": made["error"] or told}
+
+
+def _parts(run: Run, iteration: int) -> Tuple[Dict[str, Any], List[str]]:
+    """The artefacts beside the metadata that are there, and the names of those that cannot be read."""
+    readers: Mapping[str, Callable[[int], Optional[Artefact]]] = {
+        "questions": run.answers,
+        "evaluation": run.evaluation,
+        "comparison": run.comparison,
+    }
+    found, damaged = {}, []
+    for name, read in readers.items():
+        try:
+            found[name] = read(iteration)
+        except StoreError as err:
+            log.info("left out of the page: %s", err)
+            damaged.append(name)
+    return {name: record for name, record in found.items() if record is not None}, damaged
 
 
 def read_rows(run: Run, block: int) -> List[Dict[str, Any]]:
@@ -80,27 +106,32 @@ def write_thumb(run: Run, iteration: int, png: bytes) -> None:
 # --- one run --------------------------------------------------------------------------------------------------------------
 
 
-def write_head(run: Run, project: str, rules: Rules, checkpoint: Checkpoint, never_met: Sequence[str]) -> None:
-    """run.js: criteria, state, ranking, and which row scripts there are."""
+def write_head(
+    run: Run, project: str, rules: Optional[Rules], checkpoint: Checkpoint, never_met: Sequence[str]
+) -> None:
+    """run.js: criteria, state, ranking, and which row scripts there are. Without `rules`, which cannot be read, no criteria."""
     data = {
         "kind": "run",
         "project": project,
-        "max_iterations": rules.project.max_iterations,
-        "criteria": [c.model_dump(mode="json") for c in rules.acceptance_criteria],
-        "questions": [q.model_dump(mode="json") for q in rules.questions],
+        "max_iterations": rules.project.max_iterations if rules else None,
+        "criteria": [c.model_dump(mode="json") for c in rules.acceptance_criteria] if rules else [],
+        "questions": [q.model_dump(mode="json") for q in rules.questions] if rules else [],
         "input": "inputs/input.png",
         "never_met": list(never_met),
-        **checkpoint.model_dump(mode="json", include={*_SUMMARY, "totals"}),
+        **standing(checkpoint),
     }
     write_head_data(run, data)
 
 
-def write_head_data(run: Run, data: Dict[str, Any]) -> None:
+def standing(checkpoint: Checkpoint) -> Dict[str, Any]:
+    """What a head tells of the resume point."""
+    return checkpoint.model_dump(mode="json", include={*_SUMMARY, "totals"})
+
+
+def write_head_data(run: Run, data: Mapping[str, Any]) -> None:
     """run.js from its facts; the ranking and the state of the row scripts are looked up."""
-    last = data["last_iteration"]
-    blocks = [_stamp(block_file(run, number)) for number in range(1, block_of(last) + 1)] if last else []
     ranking = {"ranking": _ranking(run), "ranking_saved_at": ranking_time(run)}
-    receive(head_file(run), {**data, **ranking, "blocks": blocks})
+    receive(head_file(run), {**data, **ranking, "blocks": stamps(run, data["last_iteration"])})
 
 
 def refresh_ranking(run: Run) -> None:
@@ -109,9 +140,20 @@ def refresh_ranking(run: Run) -> None:
     A head that says "running" is left alone: the loop writes it after each iteration anyway, ranking included, and a
     copy of ours could put an older state over a newer one.
     """
+    head = read_head(run)
+    if head is None or head["status"] == "running":
+        return
+    write_head_data(run, head)
+    if _is_ranked(head) != _is_ranked(read_head(run) or {}):
+        write_index(run.root.parents[2])
+
+
+def read_head(run: Run) -> Optional[Dict[str, Any]]:
+    """What run.js says; None where there is none, or one that an older version wrote or something cut short."""
     head = read_script(head_file(run))
-    if head is not None and isinstance(head.get("last_iteration"), int) and head.get("status") != "running":
-        write_head_data(run, {key: value for key, value in head.items() if key != "format"})
+    if head is None or not {*_SUMMARY, "totals", "criteria", "never_met", "blocks", "ranking_saved_at"} <= set(head):
+        return None
+    return head if type(head["last_iteration"]) is int and isinstance(head["criteria"], list) else None
 
 
 def ranking_time(run: Run) -> Optional[float]:
@@ -122,21 +164,33 @@ def ranking_time(run: Run) -> Optional[float]:
         return None
 
 
+def stamps(run: Run, last: int) -> List[str]:
+    """One string for each block of a run's `last` iterations, which changes when the block does."""
+    return [_stamp(block_file(run, number)) for number in range(1, block_of(last) + 1)] if last > 0 else []
+
+
 def _stamp(path: Path) -> str:
-    """Changes when the file does."""
+    """A file that takes another's place has another inode, also where both were written within one tick of the clock."""
     try:
         status = path.stat()
     except OSError:
         return ""
-    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
 
 
 def _ranking(run: Run) -> Optional[Any]:
-    try:
-        return read_json(run.ranking_file)
-    except StoreError as err:
-        log.warning("%s", err)
+    """The ranking in the spec's shape; None where there is none, or none that can be read (it has a time all the same)."""
+    if ranking_time(run) is None:
         return None
+    try:
+        return run.ranking().model_dump(mode="json")
+    except StoreError as err:
+        log.info("left out of the page: %s", err)
+        return None
+
+
+def _is_ranked(head: Mapping[str, Any]) -> bool:
+    return bool((head.get("ranking") or {}).get("ranking"))
 
 
 # --- all projects ---------------------------------------------------------------------------------------------------------
@@ -146,28 +200,34 @@ _SUMMARY = ("run_id", "status", "last_iteration", "best_iteration", "best_score"
 
 def write_index(projects: Path) -> None:
     """projects/index.js: every project with its runs, newest first. Each run's summary is read from its run.js."""
-    found: List[Dict[str, Any]] = []
     folders = (p for p in projects.iterdir() if not p.name.startswith("."))  # a dot: one that is being made
-    for folder in sorted(p for p in folders if (p / "config").is_dir() or (p / "working").is_dir()):
-        runs = [_run_summary(run) for run in reversed(Store(folder).runs())]
-        found.append(
-            {"project": folder.name, "input": _input(folder), "runs": [summary for summary in runs if summary]}
-        )
-    receive(projects / "index.js", {"kind": "index", "projects": found})
+    known = sorted(p for p in folders if (p / "config").is_dir() or (p / "working").is_dir())
+    receive(projects / "index.js", {"kind": "index", "projects": [_project_summary(folder) for folder in known]})
+
+
+def _project_summary(folder: Path) -> Dict[str, Any]:
+    summaries: List[Optional[Dict[str, Any]]] = []
+    try:
+        summaries = [_run_summary(run) for run in reversed(Store(folder).runs())]
+    except OSError as err:  # a folder that may not be entered hides no other
+        log.info("left out of the page: %s", err)
+    return {"project": folder.name, "input": _input(folder), "runs": [each for each in summaries if each]}
 
 
 def _input(project: Path) -> Optional[str]:
-    names = sorted(p.name for p in (project / "input").glob("input.*") if p.suffix in PICTURES)
+    names = sorted(p.name for p in (project / "input").glob("input.*") if p.suffix.lower() in PICTURES)
     best = "input.png" if "input.png" in names else next(iter(names), None)
     return f"input/{best}" if best else None
 
 
 def _run_summary(run: Run) -> Optional[Dict[str, Any]]:
-    head = read_script(head_file(run))
-    if head is None:
-        return {"run_id": run.run_id, "status": None} if run.iterations() else None
-    kept = {key: head.get(key) for key in (*_SUMMARY, "max_iterations", "never_met")}
-    return {**kept, "criteria": len(head.get("criteria") or []), "ranked": bool(head.get("ranking"))}
+    """None for a run without a head that has nothing else either."""
+    head = read_head(run)
+    if head is None and not run.iterations():
+        return None
+    told = head or {"status": None, "last_iteration": 0, "criteria": [], "never_met": []}
+    kept = {key: told.get(key) for key in (*_SUMMARY, "max_iterations", "never_met")}
+    return {**kept, "run_id": run.run_id, "criteria": len(told["criteria"]), "ranked": _is_ranked(told)}
 
 
 # --- scripts --------------------------------------------------------------------------------------------------------------
@@ -183,7 +243,19 @@ def read_script(path: Path) -> Optional[Dict[str, Any]]:
     return data if isinstance(data, dict) else None
 
 
-def receive(path: Path, data: Dict[str, Any]) -> None:
+def receive(path: Path, data: Mapping[str, Any]) -> None:
     """`<` is escaped so that no text of a model can end the script element, should the file ever be inlined."""
-    text = json.dumps({"format": 1, **data}, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
+    plain = _exact({"format": 1, **data})
+    text = json.dumps(plain, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
     write_bytes(path, f"imagination.receive({text});\n".encode("ascii"), durable=False)
+
+
+def _exact(value: Any) -> Any:
+    """Whole numbers that a browser would round (seeds go up to 2^64) as text; what is no number in JSON as null."""
+    if isinstance(value, dict):
+        return {key: _exact(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_exact(part) for part in value]
+    if isinstance(value, int) and abs(value) > EXACT:
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value

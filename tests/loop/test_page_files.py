@@ -143,8 +143,10 @@ def test_one_damaged_artefact_hides_no_other(bench: Bench) -> None:
     run.file("evaluation", 2).write_text("{", encoding="utf-8")
     run.file("metadata", 4).write_bytes(b"\xff\x00")
     page_rebuild.rebuild_all(bench.project.root.parent)
-    assert [row["iteration"] for row in rows(run)] == [1, 3, 5]
-    assert not pages.script_file(run, 2).exists() and pages.script_file(run, 3).is_file()
+    told = [(row["iteration"], row["source"], row["score"], row["error"]) for row in rows(run)]
+    assert told[:2] == [(1, "aivis", 0.0, None), (2, None, None, "cannot be read: evaluation")]
+    assert [each[0] for each in told] == [1, 2, 3, 5] and not pages.script_file(run, 4).exists()
+    assert "evaluation" not in script(pages.script_file(run, 2)) and "comparison" in script(pages.script_file(run, 2))
 
 
 def test_a_rebuild_with_nothing_missing_writes_nothing(bench: Bench) -> None:
