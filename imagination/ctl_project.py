@@ -56,8 +56,10 @@ def create(name: str, rules: Optional[str], picture: Optional[str], workspace: O
 
 def _create(name: str, rules: Optional[str], picture: Optional[str], workspace: Optional[str]) -> int:
     from .creating import create as make
+    from .page_copy import publish
 
     made = make(_workspace(workspace), name, rules, picture)
+    publish(made.project.workspace.root)
     click.echo("\n".join(_told(made, workspace)))
     return 0
 

@@ -45,7 +45,7 @@ def change(path: Path, part: str, **keys: Any) -> None:
 
 
 def artefacts(workspace: Path) -> Dict[str, List[str]]:
-    """Every file below projects/ that is not hidden, with the keys in it, ids replaced; dotted below a mapping, `[]` below a list."""
+    """Files below projects/ that are not hidden, each with its keys, ids replaced; dotted below a mapping, `[]` below a list."""
     found = {}
     for path in sorted(p for p in (workspace / "projects").rglob("[!.]*") if p.is_file()):
         name = re.sub(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", "RUN", path.relative_to(workspace).as_posix())
