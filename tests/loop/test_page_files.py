@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from scripted import ALL, HALF, NONE, Bench, ScriptedGenerator, ScriptedVision, rank
+from scripted import ALL, HALF, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision, rank
 
 from imagination import page_copy, page_rebuild, pages
-from imagination.errors import ExecutionFailed
+from imagination.errors import ExecutionFailed, WorkflowRejected
 from imagination.loop import Observer
 from imagination.store import Run
 
@@ -238,3 +238,64 @@ def test_a_workspace_that_cannot_be_written_is_only_warned_of(tmp_path: Path, ca
     (tmp_path / "viewer" / "app.js").mkdir()
     page_copy.publish(tmp_path)
     assert "could not be put into" in caplog.text
+
+
+# --- the index through a run's life ----------------------------------------------------------------------------------------
+
+
+def summary_of(bench: Bench) -> Dict[str, Any]:
+    [project] = script(bench.project.root.parent / "index.js")["projects"]
+    found: Dict[str, Any] = project["runs"][0]
+    return found
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), WorkflowRejected("no such node")])
+def test_a_run_that_is_stopped_says_so_in_head_and_index(bench: Bench, fault: BaseException) -> None:
+    bench.run_stopped(ScriptedGenerator({2: fault}), ScriptedVision([HALF]))
+    assert (summary_of(bench)["status"], summary_of(bench)["last_iteration"]) == ("stopped", 1)
+    assert script(pages.head_file(last_run(bench)))["status"] == "stopped"
+
+
+def test_a_run_has_a_head_and_its_input_before_the_first_iteration(bench: Bench) -> None:
+    bench.run_stopped(ScriptedGenerator({1: KeyboardInterrupt()}), ScriptedVision([HALF]))
+    run = last_run(bench)
+    head = script(pages.head_file(run))
+    assert (head["last_iteration"], head["blocks"], head["never_met"]) == (0, [], ["is_red", "same_shape"])
+    assert (run.root / "thumbs" / "input.webp").is_file() and summary_of(bench)["best_score"] is None
+
+
+def test_what_was_decided_after_an_iteration_reaches_the_page_with_a_new_stamp(bench: Bench) -> None:
+    stamps: List[Any] = []
+
+    class Eye(Observer):
+        def iteration_ends(self, *_: Any) -> None:
+            stamps.append(script(pages.head_file(last_run(bench)))["blocks"])
+
+        def decided(self, *_: Any) -> None:
+            assert script(pages.script_file(last_run(bench), 1))["metadata"]["decision"]
+            stamps.append(script(pages.head_file(last_run(bench)))["blocks"])
+
+    bench.rules(max_iterations=2)
+    bench.run(ScriptedGenerator(), ScriptedVision([HALF, HALF]), observer=Eye())
+    assert len(stamps) == 3 and stamps[0] != stamps[1]
+
+
+def test_verdicts_under_other_rules_do_not_count_as_met(bench: Bench) -> None:
+    bench.rules(max_iterations=2)
+    bench.run(ScriptedGenerator(), ScriptedVision([HALF]))
+    other = [{**RULES["acceptance_criteria"][0], "question": "Is it red all over?"}, RULES["acceptance_criteria"][1]]
+    bench.write("rules.yaml", {**RULES, "acceptance_criteria": other, "project": {"name": "p", "max_iterations": 3}})
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE]), resume_from=3)
+    assert summary_of(bench)["never_met"] == ["is_red", "same_shape"]
+    assert [row["results"]["is_red"] for row in rows(last_run(bench))] == [True, True, False]
+
+
+def test_a_ranking_that_is_none_ends_no_run(bench: Bench) -> None:
+    class Eye(Observer):
+        def iteration_begins(self, *_: Any) -> None:
+            path = last_run(bench).ranking_file
+            path.parent.mkdir(exist_ok=True)
+            path.write_text('{"ranking": ["1"], "updated_at": NaN}', encoding="utf-8")
+
+    assert bench.run(ScriptedGenerator(), ScriptedVision([ALL]), observer=Eye()).passed
+    assert script(pages.head_file(last_run(bench)))["ranking"] is None
