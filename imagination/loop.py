@@ -160,8 +160,8 @@ class Loop:
         """
         self._save()
         self.book.remember()
-        self.book.write_pages()
         try:
+            self.book.write_pages()
             return self._until_done()
         except (ImaginationError, KeyboardInterrupt):
             self._save(status="stopped")

@@ -1,4 +1,4 @@
-"""Which request means which file, and who may ask: the viewer's server as pure decisions.
+"""Which request means which file, who may ask, and who may save a ranking: the viewer's server as pure decisions.
 
 Only shapes that a page needs are known: the viewer's own files, and of each project its pictures, thumbnails, scripts and
 JSON artefacts. Configs, logs, locks and whatever else lies there have no address, so nothing has to be forbidden by name.
@@ -10,6 +10,7 @@ import re
 from typing import List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import unquote_to_bytes
 
+from .ranking_file import LIMIT
 from .store import RUN_ID
 
 Parts = Tuple[str, ...]
@@ -28,7 +29,6 @@ TYPES: Mapping[str, str] = {
     ".ico": "image/x-icon",
     ".woff2": "font/woff2",
 }
-PAGE = frozenset(TYPES)
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})  # no SVG: it could carry a script
 
 RUN = RUN_ID.pattern
@@ -102,8 +102,8 @@ def _suffix(name: str) -> str:
 # --- who may ask --------------------------------------------------------------------------------------------------------
 
 
-def refuse(headers: Sequence[Tuple[str, str]], port: int) -> Optional[Tuple[int, str]]:
-    """Why a request is not answered, as status and reason; None if it is.
+def refuse(headers: Sequence[Tuple[str, str]], port: int, saves: bool = False) -> Optional[Tuple[int, str]]:
+    """Why a request is not answered, as status and reason; None if it is. `saves`: it brings a ranking.
 
     Another site's page in the same browser can send requests here: by its own address (Origin, Sec-Fetch-Site), or by a
     name of its own that leads to this machine (Host).
@@ -118,9 +118,46 @@ def refuse(headers: Sequence[Tuple[str, str]], port: int) -> Optional[Tuple[int,
         return 403, "not for other sites"
     if any(site not in ("same-origin", "none") for site in _all(headers, "sec-fetch-site")) and not _is_visit(headers):
         return 403, "not for other sites"
-    if _all(headers, "transfer-encoding") or any(length != "0" for length in _all(headers, "content-length")):
+    if _all(headers, "transfer-encoding"):
+        return 411, "a body must tell its length"
+    if saves:
+        return _refuse_to_save(headers)
+    if any(length != "0" for length in _all(headers, "content-length")):
         return 400, "a request here has no body"
     return None
+
+
+def _refuse_to_save(headers: Sequence[Tuple[str, str]]) -> Optional[Tuple[int, str]]:
+    """A ranking comes from our own page, says how long it is, and which one it is meant to replace."""
+    if not _all(headers, "origin"):  # every browser sends it with a PUT
+        return 403, "only the viewer's own page saves rankings"
+    lengths = _all(headers, "content-length")
+    if not lengths:
+        return 411, "a body must tell its length"
+    if len(lengths) != 1 or not re.fullmatch(r"[0-9]{1,9}", lengths[0]):
+        return 400, "one Content-Length, please"
+    if int(lengths[0]) > LIMIT:
+        return 413, f"a ranking has at most {LIMIT} bytes"
+    kinds = _all(headers, "content-type")
+    if len(kinds) != 1 or kinds[0].partition(";")[0].strip().lower() != "application/json":
+        return 415, "a ranking is application/json"
+    matches, nones = _all(headers, "if-match"), _all(headers, "if-none-match")
+    if len(matches) + len(nones) != 1 or nones not in ([], ["*"]):
+        return 428, 'say what is replaced: If-Match: "…", or If-None-Match: * for the first'
+    return None
+
+
+def replaced(headers: Sequence[Tuple[str, str]]) -> Optional[str]:
+    """The ETag of the ranking that a request replaces; None for the first of a run."""
+    return next(iter(_all(headers, "if-match")), None)
+
+
+_RANKING = re.compile(rf"projects/[^/]+/working/{RUN}/human/ranking\.json")
+
+
+def is_ranking(parts: Optional[Parts]) -> bool:
+    """Is this the address of a run's ranking, the one thing that may be written?"""
+    return parts is not None and bool(_RANKING.fullmatch("/".join(parts)))
 
 
 def _is_visit(headers: Sequence[Tuple[str, str]]) -> bool:
@@ -139,13 +176,19 @@ BASE_HEADERS: Tuple[Tuple[str, str], ...] = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cache-Control", "no-cache"),
 )
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 FILE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 
-def policy(kind: str) -> str:
-    """The Content-Security-Policy of a content type: pages may use what is served here, other files nothing."""
-    return PAGE_POLICY if kind.startswith("text/html") else FILE_POLICY
+def policy(kind: str, host: str) -> str:
+    """The Content-Security-Policy of a content type; `host` is the Host header, checked by `refuse`.
+
+    The page runs what lies in /viewer/ and nothing else: a script among a project's files is read as data. Files may
+    do nothing.
+    """
+    if not kind.startswith("text/html"):
+        return FILE_POLICY
+    own = f"http://{host}/viewer/"
+    return (
+        f"default-src 'none'; script-src {own}; style-src {own}; img-src 'self' data: blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )

@@ -1,4 +1,4 @@
-"""The viewer's server: files of the viewer and of the projects, on the loopback, to be read only.
+"""The viewer's server, on the loopback: files of the viewer and of the projects to read, and rankings to save.
 
 What may be asked is decided in `viewer_routes`; here are the sockets and the disk. Started as a process of its own by
 `iterativectl viewer start`: `python -m imagination.viewer_server WORKSPACE PORT RECORD`.
@@ -6,9 +6,9 @@ What may be asked is decided in `viewer_routes`; here are the sockets and the di
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import html
+import json
+import logging
 import os
 import re
 import socketserver
@@ -17,15 +17,15 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, BinaryIO, Iterator, List, Optional, Tuple
-from urllib.parse import quote
+from typing import Any, BinaryIO, List, Optional, Tuple
 
-from .viewer_routes import BASE_HEADERS, PICTURES, RUN, Parts, content_type, policy, read_target, refuse
+from .errors import ImaginationError
+from .ranking_file import Refusal, Unfit, read, save, tag_of_status
+from .viewer_routes import BASE_HEADERS, Parts, content_type, is_ranking, policy, read_target, refuse, replaced
 
 HOST = "127.0.0.1"
 NAME = "iterative-imagination-viewer"
 TRIES = 50  # ports from the one asked for
-NEWEST = 20  # runs of a project in the list
 CHUNK = 64 * 1024
 
 
@@ -68,14 +68,19 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30  # s of silence
     server: Server
+    parts: Optional[Parts] = None
 
     def parse_request(self) -> bool:
         """Read the head and turn away what is not for us before anything looks at the path."""
         if not super().parse_request():
             return False
-        if self.command not in ("GET", "HEAD"):
-            return self._turn_away(405, "only GET and HEAD")
-        refused = refuse(list(self.headers.items()), self.server.server_port)
+        # the request line itself: the base class may have tidied `self.path`
+        words = self.requestline.split()
+        self.parts = read_target(words[1] if len(words) > 1 else "")
+        saves = self.command == "PUT" and is_ranking(self.parts)
+        if self.command not in ("GET", "HEAD") and not saves:
+            return self._turn_away(405, "only GET and HEAD, and PUT of a ranking")
+        refused = refuse(list(self.headers.items()), self.server.server_port, saves)
         return self._turn_away(*refused) if refused else True
 
     def _turn_away(self, status: int, why: str) -> bool:
@@ -84,22 +89,32 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a file, the list, or 404."""
-        # the request line itself: the base class may have tidied `self.path`
-        words = self.requestline.split()
-        parts = read_target(words[1] if len(words) > 1 else "")
-        if parts == ():
-            self._home()
-        elif parts is None or not self._file(parts):
+        if self.parts == ():
+            self._answer(302, [("Location", "/viewer/index.html")], b"", "text/plain; charset=utf-8")
+        elif self.parts is None or not self._file(self.parts):
             self.send_error(404, "there is nothing here")
 
     do_HEAD = do_GET
 
-    def _home(self) -> None:
-        if (self.server.roots["viewer"] / "index.html").is_file():
-            self._answer(302, [("Location", "/viewer/index.html")], b"", "text/plain; charset=utf-8")
+    def do_PUT(self) -> None:
+        """Save a ranking; `parse_request` has let nothing else through."""
+        assert self.parts is not None
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(body) != int(self.headers["Content-Length"]):
+            self.send_error(400, "the body is shorter than it says")
+            return
+        run = self.server.roots["projects"].joinpath(*self.parts[1:-2])
+        try:
+            whole, tag = save(run, read(body), replaced(list(self.headers.items())))
+        except Unfit as err:
+            self.send_error(422, f"this is no ranking: {err}")
+        except Refusal as err:
+            self.send_error(err.status, err.why, err.tag)
+        except (ImaginationError, OSError) as err:
+            self.send_error(500, f"the ranking could not be saved: {err}")
         else:
-            page = "".join(list_page(self.server.roots["projects"])).encode("utf-8")
-            self._answer(200, [], page, "text/html; charset=utf-8")
+            _show(run)
+            self._answer(200, [("ETag", tag)], json.dumps(whole).encode("utf-8"), "application/json")
 
     def _file(self, parts: Parts) -> bool:
         kind = content_type(parts)
@@ -108,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
             return False
         file, status = opened
         with file:
-            tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+            tag = tag_of_status(status)
             if self.headers.get("If-None-Match") == tag:
                 self._answer(304, [("ETag", tag)], None, kind)
             else:
@@ -127,21 +142,40 @@ class Handler(BaseHTTPRequestHandler):
             size -= len(data)
 
     def send_error(self, code: int, message: Optional[str] = None, explain: Optional[str] = None) -> None:
-        """A refusal in one plain line; the connection ends, for what follows may be the rest of a bad request."""
+        """A refusal in one plain line; the connection ends, for what follows may be the rest of a bad request.
+
+        `explain` is the ETag of what lies there, where there is one to tell.
+        """
         self.close_connection = True
-        extra = [("Connection", "close")] + ([("Allow", "GET, HEAD")] if code == 405 else [])
+        allowed = "GET, HEAD, PUT" if is_ranking(getattr(self, "parts", None)) else "GET, HEAD"
+        extra = [("Connection", "close")] + ([("Allow", allowed)] if code == 405 else [])
+        extra += [("ETag", explain)] if explain else []
         plain = re.sub(r"[^ -~]", "?", str(message or "no"))[:200]
         self._answer(code, extra, f"{plain}\n".encode("ascii"), "text/plain; charset=utf-8")
 
     def _answer(self, status: int, extra: List[Tuple[str, str]], body: Optional[bytes], kind: str) -> None:
         self.send_response(status)
-        for name, value in (*BASE_HEADERS, ("Content-Security-Policy", policy(kind)), ("Content-Type", kind), *extra):
+        for name, value in (
+            *BASE_HEADERS,
+            ("Content-Security-Policy", policy(kind, self._host())),
+            ("Content-Type", kind),
+            *extra,
+        ):
             self.send_header(name, value)
         if body is not None:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if body and self.command != "HEAD":
             self.wfile.write(body)
+
+    def _host(self) -> str:
+        """The name we were asked by: checked wherever a page is served."""
+        headers = getattr(self, "headers", None)
+        return (
+            str(headers["Host"]).strip()
+            if headers is not None and headers["Host"]
+            else f"{HOST}:{self.server.server_port}"
+        )
 
     def version_string(self) -> str:
         """The Server header, by which `viewer start` knows its own."""
@@ -169,50 +203,15 @@ def open_below(root: Path, parts: Parts) -> Optional[Tuple[BinaryIO, os.stat_res
     return file, status
 
 
-# --- the list, for as long as there is no page --------------------------------------------------------------------------
+def _show(run: Path) -> None:
+    """Tell the page that is opened from disk, too. The ranking itself is safe already."""
+    from .pages import refresh_ranking
+    from .store import Run
 
-
-def list_page(projects: Path) -> Iterator[str]:
-    """Projects, their newest runs and pictures, as a page without script and style."""
-    yield '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Iterative Imagination</title></head><body>'
-    yield "<h1>Iterative Imagination</h1>"
-    names = _folders(projects)
-    if not names:
-        yield f"<p>There is no project in {html.escape(str(projects))} yet.</p>"
-    for name in names:
-        yield f"<h2>{html.escape(name)}</h2><ul>"
-        yield from _links((name, "input"), projects, "input")
-        yield from _links((name, "output"), projects, "output")
-        runs = [run for run in _folders(projects / name / "working") if re.fullmatch(RUN, run)]
-        for run in sorted(runs, reverse=True)[:NEWEST]:
-            yield from _links((name, "working", run, "images"), projects, f"run {run}")
-        yield "</ul>"
-    yield "</body></html>"
-
-
-def _folders(folder: Path) -> List[str]:
-    with contextlib.suppress(OSError):
-        return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != ".")
-    return []
-
-
-def _links(place: Parts, projects: Path, label: str) -> Iterator[str]:
-    """One list item with a link for each picture in a folder that is served, if there are any."""
-    names: List[str] = []
-    with contextlib.suppress(OSError):
-        names = [p.name for p in projects.joinpath(*place).iterdir() if p.suffix in PICTURES]
-    served = [name for name in sorted(names, key=_by_number) if content_type(("projects", *place, name))]
-    if served:
-        yield f"<li>{html.escape(label)}:"
-        for name in served:
-            address = "/".join(quote(part, safe="") for part in ("projects", *place, name))
-            yield f' <a href="/{address}">{html.escape(name)}</a>'
-        yield "</li>"
-
-
-def _by_number(name: str) -> Tuple[int, str]:
-    found = re.search(r"\d+", name)
-    return (int(found[0][:9]) if found else 0, name)
+    try:
+        refresh_ranking(Run(run, run.name))
+    except (ImaginationError, OSError) as err:
+        logging.getLogger(__name__).warning("%s", err)
 
 
 # --- as a process -------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@
       if (found) { this.version = found.version; this.take(found.data); }
       const draft = ii.keep.get(this.key);
       if (draft && draft.data && !this.#same(draft.data)) this.draft = draft;
-      this.#say(this.place.saves ? (found && found.data ? `saved ${ii.moment(found.data.updated_at)}` : "") : "kept in this browser only, until it is saved or downloaded");
+      if (found) this.#say(found.data ? `saved ${ii.moment(found.data.updated_at)}` : "");
     }
 
     async #load() {
@@ -60,7 +60,7 @@
       this.draft = null;
       this.kept = ii.keep.set(this.key, { data: this.#data(), at: Date.now() / 1000 });
       window.clearTimeout(this.timer);
-      if (!this.place.saves || this.newer || this.broken) { this.#say("not saved"); return; }
+      if (!this.place.saves || this.newer || this.broken) { this.#say(this.kept ? "not saved yet: kept in this browser" : "not saved yet"); return; }
       this.#say("saving…");
       this.timer = window.setTimeout(() => this.save(), PAUSE);
     }

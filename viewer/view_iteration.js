@@ -110,9 +110,10 @@
       h("p", { class: "hint" }, h("code", {}, repeat), " makes this iteration again in the project's last run, with these settings. The seed is drawn anew unless AIGen.yaml has one: “Copy settings” gives this one, too."));
   }
 
-  /** The sections of AIGen.yaml that make this picture again. JSON texts are YAML texts. */
+  /** The sections of AIGen.yaml that make this picture again. JSON texts are YAML texts; a seed too long for a number came as text. */
   function yaml({ parameters_used: used = {}, prompts_used: texts = {} }) {
-    const lines = (section, values) => [`${section}:`, ...Object.entries(values).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`)];
+    const told = (name, value) => (name === "seed" ? String(value) : JSON.stringify(value));
+    const lines = (section, values) => [`${section}:`, ...Object.entries(values).map(([name, value]) => `  ${name}: ${told(name, value)}`)];
     return [...lines("parameters", used), ...lines("prompts", { positive: texts.positive, negative: texts.negative })].join("\n");
   }
 

@@ -136,7 +136,7 @@
         place: h("b", { class: "place" }), score: h("span", { class: "score" }), badges: h("span", { class: "row" }),
         grip: h("button", { type: "button", class: "grip" }, "⠿"),
         up: button("↑", "Move up", () => this.shift(number, -1)), down: button("↓", "Move down", () => this.shift(number, 1)),
-        top: button("⤒", "Move to the top", move(() => 0)),
+        top: button("Top", "Move to the top", move(() => 0)),
         out: button("✕", "Take out of the ranking", () => this.remove(number)),
         note: h("textarea", { rows: 2, placeholder: "What is good or bad about it? It helps the next run.", "aria-label": `Note on iteration ${number}`, maxlength: 5000 }),
       };
@@ -157,11 +157,11 @@
         const grip = h("button", { type: "button", class: "grip", tabindex: "-1", "aria-hidden": "true" }, "⠿");
         const add = h("button", { type: "button", class: "small", "aria-label": `Rank iteration ${number}`, onclick: () => this.add(number) }, "Rank");
         const made = h("li", { class: "card", "data-iteration": number }, this.thumb(number),
-          h("div", { class: "row name" }, grip, h("b", {}, `Iteration ${number}`), score), add);
+          h("div", { class: "row name" }, grip, h("span", {}, h("b", {}, `Iteration ${number}`), score)), add);
         this.drag.watch(grip, made, number);
         return Object.assign(made, { parts: { score, add } });
       });
-      node.parts.score.textContent = ii.score(row);
+      node.parts.score.textContent = `score ${ii.score(row)}`;
       return node;
     }
 

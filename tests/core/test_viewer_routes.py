@@ -6,7 +6,7 @@ from typing import List, Optional, Tuple
 
 import pytest
 
-from imagination.viewer_routes import content_type, policy, read_target, refuse
+from imagination.viewer_routes import content_type, is_ranking, policy, read_target, refuse
 
 RUN = "2026-11-22_23-05-32"
 
@@ -139,7 +139,7 @@ HOST = ("Host", "127.0.0.1:8765")
             403,
         ),
         ([HOST, ("Content-Length", "5")], 400),
-        ([HOST, ("Transfer-Encoding", "chunked")], 400),
+        ([HOST, ("Transfer-Encoding", "chunked")], 411),
     ],
 )
 def test_only_our_own_page_may_ask(headers: List[Tuple[str, str]], status: Optional[int]) -> None:
@@ -147,7 +147,59 @@ def test_only_our_own_page_may_ask(headers: List[Tuple[str, str]], status: Optio
     assert (refused and refused[0]) == status
 
 
-def test_pages_may_use_what_is_served_here_and_files_nothing() -> None:
-    assert "script-src 'self'" in policy("text/html; charset=utf-8")
-    assert "unsafe" not in policy("text/html; charset=utf-8")
-    assert policy("image/svg+xml").startswith("default-src 'none'; sandbox")
+PUT = [HOST, ("Origin", "http://127.0.0.1:8765"), ("Content-Type", "application/json"), ("Content-Length", "20")]
+FIRST = ("If-None-Match", "*")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([*PUT, FIRST], None),
+        ([*PUT, ("If-Match", '"1-2"')], None),
+        ([*PUT[:2], ("content-type", "application/json; charset=utf-8"), PUT[3], FIRST], None),
+        ([*PUT], 428),
+        ([*PUT, FIRST, ("If-Match", '"1-2"')], 428),
+        ([*PUT, ("If-None-Match", '"1-2"')], 428),
+        ([HOST, *PUT[2:], FIRST], 403),
+        ([HOST, ("Origin", "null"), *PUT[2:], FIRST], 403),
+        ([*PUT, FIRST, ("Sec-Fetch-Site", "cross-site")], 403),
+        ([*PUT[:3], FIRST], 411),
+        ([*PUT, FIRST, ("Transfer-Encoding", "chunked")], 411),
+        ([*PUT, FIRST, ("Content-Length", "20")], 400),
+        ([*PUT[:3], ("Content-Length", "-1"), FIRST], 400),
+        ([*PUT[:3], ("Content-Length", "+5"), FIRST], 400),
+        ([*PUT[:3], ("Content-Length", "9" * 30), FIRST], 400),
+        ([*PUT[:3], ("Content-Length", "1048577"), FIRST], 413),
+        ([*PUT[:2], PUT[3], FIRST], 415),
+        ([*PUT[:2], ("Content-Type", "text/plain"), PUT[3], FIRST], 415),
+        ([*PUT[:2], ("Content-Type", "application/x-www-form-urlencoded"), PUT[3], FIRST], 415),
+    ],
+)
+def test_only_our_own_page_may_save(headers: List[Tuple[str, str]], status: Optional[int]) -> None:
+    refused = refuse(headers, 8765, saves=True)
+    assert (refused and refused[0]) == status
+
+
+@pytest.mark.parametrize(
+    ("path", "is_one"),
+    [
+        (f"projects/p/working/{RUN}/human/ranking.json", True),
+        (f"projects/p/working/{RUN}-2/human/ranking.json", True),
+        (f"projects/p/working/{RUN}/human/other.json", False),
+        (f"projects/p/working/{RUN}/metadata/ranking.json", False),
+        ("projects/p/working/now/human/ranking.json", False),
+        (f"projects/p/q/working/{RUN}/human/ranking.json", False),
+        (f"viewer/working/{RUN}/human/ranking.json", False),
+        ("", False),
+    ],
+)
+def test_only_a_ranking_may_be_written(path: str, is_one: bool) -> None:
+    assert is_ranking(tuple(path.split("/"))) is is_one
+    assert not is_ranking(None)
+
+
+def test_pages_run_what_the_viewer_has_and_files_nothing() -> None:
+    page = policy("text/html; charset=utf-8", "localhost:8765")
+    assert "script-src http://localhost:8765/viewer/;" in page
+    assert "unsafe" not in page and "script-src 'self'" not in page
+    assert policy("image/svg+xml", "localhost:8765").startswith("default-src 'none'; sandbox")
