@@ -12,6 +12,7 @@ from .completion import project_option, run_ids
 from .ctl_comfyui import comfyui
 from .ctl_doctor import doctor
 from .ctl_project import demo, project
+from .ctl_report import report
 from .ctl_rules import rules
 from .ctl_viewer import viewer
 
@@ -44,6 +45,7 @@ main.add_command(viewer)
 main.add_command(demo)
 main.add_command(doctor)
 main.add_command(project)
+main.add_command(report)
 main.add_command(rules)
 
 

@@ -96,6 +96,14 @@ def thumbnail(png: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def reduced(png: bytes, side: int) -> bytes:
+    """A WebP of at most `side` px, for a report. Raises what `check_result` raises for what is no picture."""
+    check_result(png)
+    buffer = io.BytesIO()
+    _shrunk(_decoded(png), side, _lanczos()).save(buffer, "WEBP", quality=82, method=4)
+    return buffer.getvalue()
+
+
 def fingerprint(png: bytes) -> bytes:
     """64x64 grey values of a picture: what `likeness` compares."""
     return _decoded(png).convert("L").resize((64, 64), _bilinear(), reducing_gap=2.0).tobytes()

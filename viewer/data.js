@@ -183,11 +183,11 @@
   ii.follow = (look, busy) => {
     let timer = 0;
     let over = false;
-    const next = () => { timer = over ? 0 : window.setTimeout(turn, busy() && !document.hidden ? SOON : LATER); };
+    const next = (first) => { timer = over ? 0 : window.setTimeout(turn, (first || busy()) && !document.hidden ? SOON : LATER); };
     const turn = async () => { await look(); next(); };
     const back = () => { if (!document.hidden && timer) { window.clearTimeout(timer); timer = 0; turn(); } };
     document.addEventListener("visibilitychange", back);
-    next();
+    next(true);  // whether it goes on is known only once it was read
     return () => { over = true; window.clearTimeout(timer); document.removeEventListener("visibilitychange", back); };
   };
 })();

@@ -13,7 +13,8 @@
     read(data, known) {
       const entries = Array.isArray(data && data.ranking) ? data.ranking.map(number).filter(Boolean) : [];
       const ranked = [...new Set(entries)];
-      const notes = Object.entries((data && data.notes) || {}).filter(([key, text]) => number(key) && typeof text === "string" && text);
+      const told = data && typeof data.notes === "object" && !Array.isArray(data.notes) ? data.notes : {};
+      const notes = Object.entries(told || {}).filter(([key, text]) => number(key) && typeof text === "string" && text);
       return {
         state: { ranked: ranked.filter(known), notes: Object.fromEntries(notes.filter(([key]) => known(number(key)))) },
         gone: ranked.filter((each) => !known(each)),

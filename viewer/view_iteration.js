@@ -107,7 +107,7 @@
         parameters.seed === undefined ? null : ii.copyButton("Copy seed", String(parameters.seed)),
         ii.copyButton("Copy settings", yaml(metadata)),
         ii.copyButton("Copy command", repeat)),
-      h("p", { class: "hint" }, h("code", {}, repeat), " makes this iteration again in the project's last run, with these settings. The seed is drawn anew unless AIGen.yaml has one: “Copy settings” gives this one, too."));
+      h("p", { class: "hint" }, h("code", {}, repeat), " makes it again in the project's last run, with these settings and this seed; “Copy settings” gives them as AIGen.yaml has them."));
   }
 
   /** The sections of AIGen.yaml that make this picture again. JSON texts are YAML texts; a seed too long for a number came as text. */

@@ -1,0 +1,88 @@
+"""`iterativectl report`: one file from a run's artefacts."""
+
+from __future__ import annotations
+
+import re
+import sys
+from inspect import signature
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from make_runs import file_of, make_project, make_run
+
+from imagination.ctl import main
+
+RUNNER = CliRunner(**({"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}))  # type: ignore[arg-type]
+
+
+def give(root: Path, *words: str) -> Result:
+    return RUNNER.invoke(main, ["report", *words, "--workspace", str(root)])
+
+
+def test_the_newest_run_is_told_of(tmp_path: Path) -> None:
+    make_run(tmp_path, "house", iterations=2)
+    run = make_run(tmp_path, "house", iterations=5, ranking=["2"], notes={"2": "the light!"})
+    result = give(tmp_path, "--project", "house")
+    assert result.exit_code == 0, result.stderr
+    path = run.root / "report.html"
+    assert result.stdout.startswith(str(path))
+    text = path.read_text(encoding="utf-8")
+    assert "the light!" in text and text.count("<details") == 5
+    assert str(tmp_path) not in text
+
+
+def test_a_run_and_a_place_can_be_named(tmp_path: Path) -> None:
+    first = make_run(tmp_path, "house", iterations=2)
+    make_run(tmp_path, "house", iterations=3)
+    result = give(tmp_path, "--project", "house", "--run", first.run_id, "--output", str(tmp_path / "a b.html"))
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "a b.html").read_text(encoding="utf-8").count("<details") == 2
+
+
+def test_a_long_run_can_still_be_mailed(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "house", iterations=100, size=(256, 192), hostile=False)
+    assert give(tmp_path, "--project", "house").exit_code == 0
+    text = (run.root / "report.html").read_text(encoding="utf-8")
+    assert len(text) < 10_000_000 and "Pictures beyond the best 20 are small" in text
+
+
+@pytest.mark.parametrize("kind", ["metadata", "evaluation", "comparison", "questions", "image", "script", "block"])
+def test_what_is_damaged_leaves_the_rest(tmp_path: Path, kind: str) -> None:
+    number = 1 if kind == "block" else 2
+    run = make_run(tmp_path, "house", iterations=4, failed=[], fallback=[], broken={kind: [number]})
+    assert file_of(run, kind, number).is_file()
+    result = give(tmp_path, "--project", "house")
+    assert result.exit_code == 0, result.stderr
+    text = (run.root / "report.html").read_text(encoding="utf-8")
+    assert text.count("<details") == 4
+    assert ("cannot be read" in text) is (kind not in ("script", "block"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--project", "nobody"), "nobody"),
+        (("--project", "empty"), "no run with an iteration"),
+        (("--project", "house", "--run", "2001-01-01_00-00-00"), "its last runs: 20"),
+        (("--project", "house", "--run", "../x"), "its last runs: 20"),
+    ],
+)
+def test_what_is_not_there_is_one_line_and_a_hint(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    make_run(tmp_path, "house", iterations=1)
+    make_project(tmp_path, "empty")
+    result = give(tmp_path, *words)
+    assert result.exit_code == 2 and told in result.stderr
+    assert re.fullmatch(r"error: .*\nhint: .*\n", result.stderr)
+
+
+def test_no_key_is_in_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "house", iterations=1)
+    key = "sk-or-v1-0123456789"
+    (tmp_path / "projects/house/config/AIVis.yaml").write_text(
+        f"provider: openrouter\nmodel: x/y\napi_key: {key}\n", encoding="utf-8"
+    )
+    assert give(tmp_path, "--project", "house").exit_code == 0
+    assert key not in (run.root / "report.html").read_text(encoding="utf-8")
