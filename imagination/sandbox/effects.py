@@ -219,7 +219,7 @@ def vignette(image: Image.Image, amount: float) -> Image.Image:
 
 def rain(image: Image.Image, amount: float, rng: random.Random) -> Image.Image:
     """Slanting streaks of light."""
-    size = (image.width // 2, image.height // 12 + 1)
+    size = (max(1, image.width // 2), image.height // 12 + 1)
     drops = (
         noise(size, rng)
         .point([255 if i > 218 else 0 for i in range(256)])

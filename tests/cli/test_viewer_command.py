@@ -326,9 +326,10 @@ def test_it_holds_no_pipe_of_the_caller(shop: Shop) -> None:
 
 
 def test_a_recycled_pid_is_left_alone(shop: Shop) -> None:
+    shop.give("start", "--port", str(shop.port))
+    # after it answers, so in another tick of the clock (10 ms): begun in the same one, they could not be told apart
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        shop.give("start", "--port", str(shop.port))
         daemon = shop.daemon
         end(daemon)
         write_daemon(shop.record, daemon.model_copy(update={"pid": bystander.pid}))
