@@ -33,6 +33,7 @@ KEY_ORDER = ("field", "question", "type", "min", "max", "enum", "items", "intent
 # characters; a term is for a prompt, a question for one line
 LONGEST = {"term": 60, "question": 300, "field": 60, "reason": 300, "notes": 1200}
 MOST_READ = 40  # entries of a list in the reply; what is asked for is less
+MOST_CHANGES = 60  # proposals looked at: each is tried in the whole file, and more than a person would read is no help
 MOST_NOTES = 4000  # characters of people's notes that are sent along
 
 
@@ -180,7 +181,12 @@ def proposals(values: Mapping[str, Any], rules: Rules) -> List[Proposal]:
                 found += [Proposal(told, reason, edit) for told, edit in read(entry, rules)]
             except _Unfit as err:
                 found.append(Proposal(what or name, reason, fault=str(err)))
-    return _distinct(found)
+    found = _distinct(found)
+    more = len(found) - MOST_CHANGES
+    if more <= 0:
+        return found
+    fault = f"only the first {MOST_CHANGES} are looked at; run it again for others"
+    return [*found[:MOST_CHANGES], Proposal(f"{more} more", "(the reply goes on)", fault=fault)]
 
 
 def _distinct(found: Sequence[Proposal]) -> List[Proposal]:
@@ -247,6 +253,8 @@ def _terms(keys: Keys, name: str, value: str, old: Sequence[str], removes: bool)
 
 def _split(value: str) -> List[str]:
     """Terms out of one text: in prompts, a comma stands between two terms."""
+    if len(value) > LONGEST["question"]:
+        raise _Unfit(f"the terms of one change have at most {LONGEST['question']} characters")
     terms = [part.strip(" \"'[]") for part in value.split(",")]
     terms = [term for term in terms if term]
     if not terms:

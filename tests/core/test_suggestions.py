@@ -136,6 +136,15 @@ def test_of_two_changes_of_the_same_thing_the_first_counts(rules: Rules) -> None
     assert [p.edit for p in proposals({"changes": both}, rules)] == [Put(("questions", 0, "question"), "A?")]
 
 
+def test_a_reply_that_goes_on_and_on_is_cut_and_says_so(rules: Rules) -> None:
+    entries = [change("coat_red", "must_include", ", ".join(f"hat {n}x{m}" for m in range(9))) for n in range(40)]
+    found = proposals({"changes": entries}, rules)
+    assert sum(p.edit is not None for p in found) == 60
+    assert (found[-1].what, found[-1].fault[:31]) == ("300 more", "only the first 60 are looked at")
+    endless = change("coat_red", "must_include", ", ".join(f"hat {n}" for n in range(99)))
+    assert told(endless, rules) == ["coat_red must_include | the terms of one change have at most 300 characters"]
+
+
 def test_a_reason_that_is_missing_is_said_to_be(rules: Rules) -> None:
     (found,) = proposals({"changes": [change("coat_red", "must_include", "hat", reason=None)]}, rules)
     assert found.reason == "(no reason given)"
