@@ -100,7 +100,7 @@ class ComfyUI:
         self._poll = poll
         self._sleep = sleep
         self._clock = clock
-        self._door = Door(url)
+        self._door = Door(url, silence=silence)
         self._uploads: Dict[bytes, str] = {}  # picture -> value for LoadImage
 
     def __enter__(self) -> ComfyUI:
@@ -351,10 +351,18 @@ class ComfyUI:
         if not refs:
             where = node_label(job.output_node, run.classes.get(job.output_node, ""))
             raise ComfyUIError(f"{where} gave no picture, though the run succeeded", "does it save an image?")
-        content = self._download(refs[0])
-        width, height = _size_of(content, refs[0].filename)
+        try:
+            content, (width, height) = self._picture(refs[0])
+        except BadImage as err:  # a proxy may have cut it short: the file itself is asked for once more
+            log.info("%s; fetching it again", err)
+            self._sleep(min(self._poll, 1.0))
+            content, (width, height) = self._picture(refs[0])
         cached = job.output_node in run.cached
         return Generated(content, refs[0].filename, width, height, cached, job.prompt_id)
+
+    def _picture(self, ref: ImageRef) -> Tuple[bytes, Tuple[int, int]]:
+        content = self._download(ref)
+        return content, _size_of(content, ref.filename)
 
     def _download(self, ref: ImageRef) -> bytes:
         params = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}

@@ -7,6 +7,7 @@ Library errors end here: `Door` raises ComfyUIUnreachable where waiting can help
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import json
 import logging
@@ -20,6 +21,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 import requests
 import websocket
 
+from .deadline import within
 from .errors import ComfyUIError, ComfyUIUnreachable, ConfigError
 from .execution import first_line
 
@@ -29,8 +31,10 @@ START_HINT = (
     "start it with `python main.py` in ComfyUI's folder, or set comfyui.host and comfyui.port in config/AIGen.yaml"
 )
 ADDRESS_HINT = "is comfyui.host in config/AIGen.yaml the address of a ComfyUI server?"
+LATE = 1.0  # s past its time that a frame which is already coming in may take
 UNANSWERED_PINGS = 5  # this many without a single frame in return: the connection is dead
 DOWN = (502, 503, 504)  # what a proxy says while the server behind it restarts
+BUSY = (408, 425, 429)  # ... and when it is asked too often
 
 Timeouts = Tuple[float, float]  # seconds: to connect, between two bytes
 Sleep = Callable[[float], None]
@@ -116,16 +120,25 @@ def _settle_localhost(url: str) -> str:
 
 
 class Door:
-    """The one way to the server's HTTP routes; every answer comes back checked, every failure as an error of ours."""
+    """The one way to the server's HTTP routes; every answer comes back checked, every failure as an error of ours.
 
-    def __init__(self, url: str, timeouts: Timeouts = (5.0, 30.0)) -> None:
+    `silence`: seconds that any one exchange may take, however slowly it drips; no shorter wait is longer than it either.
+    """
+
+    def __init__(self, url: str, timeouts: Timeouts = (5.0, 30.0), silence: float = 300.0) -> None:
         self.url = url
-        self.timeouts = timeouts
+        self.timeouts = (min(timeouts[0], silence), min(timeouts[1], silence))
+        self._silence = silence
         self._settled: Optional[str] = None
-        self._session = requests.Session()
+        self._proven = False  # it has answered as ComfyUI does: nonsense from now on is a passing trouble
         # a proxy from the environment is for the world outside, never for this machine
         self.is_local = _is_loopback(urlsplit(url).hostname or "")
-        self._session.trust_env = not self.is_local
+        self._session = self._new_session()
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = not self.is_local
+        return session
 
     def address(self) -> str:
         """The URL that is really dialled."""
@@ -151,9 +164,12 @@ class Door:
         **options: Any,
     ) -> requests.Response:
         """Send one request and return its answer, read to the end. Statuses beyond `accept` are raised as errors."""
+        limits = timeouts or self.timeouts
+        whole = self._silence if timeouts is None else min(self._silence, 2 * sum(limits))
         with self._translated(path):
-            response = self._session.request(
-                method, self.address() + path, timeout=timeouts or self.timeouts, allow_redirects=False, **options
+            session, url = self._session, self.address() + path
+            response = within(
+                whole, lambda: session.request(method, url, timeout=limits, allow_redirects=False, **options)
             )
         if response.status_code not in accept:
             raise self._refusal(response, path)
@@ -161,9 +177,16 @@ class Door:
 
     def read_json(self, response: requests.Response, path: str) -> Any:
         try:
-            return json.loads(response.content.decode("utf-8"))
+            answer = json.loads(response.content.decode("utf-8"))
         except (ValueError, RecursionError) as err:
-            raise ComfyUIError(f"{self.url}{path} answered with something that is not JSON", ADDRESS_HINT) from err
+            told = f"{self.url}{path} answered with something that is not JSON"
+            raise self._trouble(told, ADDRESS_HINT) from err
+        self._proven = True
+        return answer
+
+    def _trouble(self, what: str, hint: str) -> ComfyUIError:
+        """An answer that a ComfyUI does not give: worth another try only from an address where one has answered before."""
+        return ComfyUIUnreachable(what, hint) if self._proven else ComfyUIError(what, hint)
 
     def close(self) -> None:
         self._session.close()
@@ -172,8 +195,9 @@ class Door:
     def _translated(self, path: str) -> Iterator[None]:
         try:
             yield
-        except requests.Timeout as err:
+        except (TimeoutError, requests.Timeout) as err:
             self._settled = None
+            self._session = self._new_session()  # the old one's connection may still be dripping
             raise ComfyUIUnreachable(f"ComfyUI at {self.url} does not answer {path} in time", START_HINT) from err
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as err:
             self._settled = None
@@ -197,6 +221,10 @@ class Door:
             return ComfyUIError(f"{where}: not found", ADDRESS_HINT)
         if status == 413:
             return ComfyUIError(f"{where}: too large", "start ComfyUI with a higher --max-upload-size")
+        if status in BUSY:
+            return ComfyUIUnreachable(f"{where}: too busy", START_HINT)
+        if status >= 500:
+            return self._trouble(where, "ComfyUI's own log says why")
         return ComfyUIError(where, "ComfyUI's own log says why")
 
 
@@ -226,6 +254,7 @@ class Ear:
         self._door = door
         self._sleep = sleep
         self._pings = 0
+        self._ends = 0.0  # on the monotonic clock: when `receive` is to return
         self._socket: Any = None
         self._connect()
 
@@ -239,7 +268,7 @@ class Ear:
             self._sleep(max(0.0, seconds))
             return None
         try:
-            self._socket.settimeout(max(0.001, seconds))
+            self._ends = time.monotonic() + seconds
             opcode, frame = self._socket.recv_data_frame(True)
             self._pings = 0
             if opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -295,9 +324,19 @@ class Ear:
             if self._door.is_local and address.scheme == "http":
                 # dialled here: the library would send even this through the environment's proxy
                 options["socket"] = socket.create_connection((address.hostname, address.port or 80), timeout=limit)
-            self._socket = websocket.create_connection(url, **options)
+            opened = within(2 * limit, lambda: websocket.create_connection(url, **options))
+            opened.frame_buffer.recv = functools.partial(self._receive, opened, opened.frame_buffer.recv)
+            self._socket = opened
         except (websocket.WebSocketException, OSError, ValueError) as err:
             log.info("no WebSocket at %s (%s): asking /history instead", self._door.url, first_line(err))
+
+    def _receive(self, opened: Any, receive: Callable[[int], bytes], size: int) -> bytes:
+        """The next bytes of a frame, before `_ends`: a frame that drips goes on where it was the next time."""
+        left = self._ends - time.monotonic()
+        if left < -LATE:
+            raise websocket.WebSocketTimeoutException("a frame is still coming")
+        opened.settimeout(max(0.001, left))
+        return receive(size)
 
     def _lose(self, why: str) -> None:
         log.info("the WebSocket to %s was lost: %s", self._door.url, why)

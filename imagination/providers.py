@@ -10,19 +10,18 @@ import functools
 import json
 import logging
 import re
-import threading
 import time
 import uuid
-from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import requests
 from pydantic import SecretStr
 from typing_extensions import Literal, Protocol
 
+from .deadline import within
 from .errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
 from .model import Picture, Request, Usage
 
@@ -32,7 +31,6 @@ T = TypeVar("T")
 CONNECT_TIMEOUT = 10.0  # s; openrouter.md §12
 CHECK_TIMEOUT = 20.0  # s; a server that lists its models slower than this is not usable
 MAX_BODY = 32 * 2**20  # bytes; the longest honest body, OpenRouter's list of models, is about 1 MB
-TICK = 0.2  # s between looks at a result; a longer wait on Windows would hold Ctrl-C back
 
 
 class BrokenOff(VisionBusy):
@@ -244,30 +242,6 @@ def _long_text(text: str) -> bytes:
 
 
 # --- the exchange -----------------------------------------------------------------------------------------------------
-
-
-def within(seconds: float, work: Callable[[], T]) -> T:
-    """Return `work()`, run in a thread of its own; `TimeoutError` after `seconds`, and then the thread is left behind.
-
-    A socket's read timeout starts anew with each byte, so a server that drips (headers, or keep-alive blanks) outlasts
-    it. Waiting here, in short ticks, is also what lets Ctrl-C through at once on every platform.
-    """
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as err:
-            future.set_exception(err)
-
-    deadline = time.monotonic() + seconds
-    threading.Thread(target=run, name="vision-request", daemon=True).start()
-    while not future.done():
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        wait([future], timeout=min(left, TICK))
-    return future.result()
 
 
 class Wire:

@@ -16,11 +16,12 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, Type
 
 from pydantic import SecretStr
 
+from .deadline import TICK
 from .errors import ConfigError, VisionBusy, VisionError, VisionRefused, VisionTimedOut
 from .model import Answer, CallRecord, Request, Usage, VisionSettings
 from .ollama import Ollama
 from .openrouter import OpenRouter
-from .providers import TICK, Provider, Reply, clean_key, usage_of
+from .providers import Provider, Reply, clean_key, usage_of
 from .vision_policy import (
     FIRST_SEED,
     LONGEST_WAIT,

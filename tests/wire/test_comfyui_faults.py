@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, List
+from typing import Any, List, Tuple
 
 import pytest
 from fake_comfyui import (
@@ -219,7 +219,29 @@ def test_a_server_that_stays_down_in_mid_run_is_unreachable(server: FakeComfyUI,
 
 
 @pytest.mark.parametrize("route", ["/queue", "/history/job"])
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"3"])
+@pytest.mark.parametrize("answer", [(200, b"<html>"), (500, b"oops"), (429, b"{}"), (503, b"<html>")])
+def test_nonsense_from_a_server_that_has_answered_before_is_asked_again(
+    server: FakeComfyUI, comfy: ComfyUI, route: str, answer: Tuple[int, bytes]
+) -> None:
+    server.answers["GET", route] = [answer]
+    assert generate(comfy).prompt_id == "job"
+    server.answers["GET", route] = [answer] * 99
+    with pytest.raises(ComfyUIUnreachable):
+        generate(comfy, prompt_id="job")
+
+
+@pytest.mark.parametrize("answer", [(200, b"<html>"), (500, b"oops")])
+def test_nonsense_from_the_first_on_is_another_server(
+    server: FakeComfyUI, comfy: ComfyUI, answer: Tuple[int, bytes]
+) -> None:
+    server.answers["GET", "/system_stats"] = [answer]
+    with pytest.raises(ComfyUIError) as caught:
+        comfy.system_stats()
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("route", ["/queue", "/history/job"])
+@pytest.mark.parametrize("body", [b"[]", b"3"])
 def test_an_answer_that_makes_no_sense_is_an_error_of_ours(
     server: FakeComfyUI, comfy: ComfyUI, route: str, body: bytes
 ) -> None:
