@@ -1,7 +1,8 @@
-"""What the viewer needs and is not there: written anew from the artefacts, at the start of a run, of the viewer, of a report.
+"""What the viewer needs and is not there, or is older than its artefact (a run was killed between the two): written anew,
+at the start of a run, of the viewer, of a report.
 
-Where nothing is missing this is a look at each folder and at each block of rows. What cannot be read is left out and
-logged: one damaged artefact hides no other.
+Where nothing is missing this is a look at each folder, each iteration's age and each block of rows. What cannot be read is
+left out and logged: one damaged artefact hides no other.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class _Rebuild:
         """Scripts, thumbnails and rows first: the head tells which rows there are."""
         scripts, thumbs = _names(self.run.root / "scripts"), _names(self.run.root / "thumbs")
         for number in self.numbers:
-            if pages.script_file(self.run, number).name not in scripts:
+            if self._is_behind(pages.script_file(self.run, number), number):
                 _try(f"iteration {number} of {self.name}", self._script, number)
             if pages.thumb_file(self.run, number).name not in thumbs:
                 _try(f"thumbnail {number} of {self.name}", self._thumb, number)
@@ -78,6 +79,11 @@ class _Rebuild:
         _try(f"the head of {self.name}", self._head)
 
     # --- iterations -------------------------------------------------------------------------------------------------------
+
+    def _is_behind(self, file: Path, number: int) -> bool:
+        """Is a file of the page missing, or not younger than the metadata of an iteration that it shows?"""
+        written, made = _modified(file), _modified(self.run.file("metadata", number))
+        return written is None or (made is not None and made >= written)
 
     def _script(self, number: int) -> None:
         metadata = self.run.metadata(number)
@@ -93,10 +99,10 @@ class _Rebuild:
     def _block(self, block: int) -> None:
         """A row for each iteration, and none for those that were set aside."""
         standing = pages.read_rows(self.run, block)
-        known = {each["iteration"]: each for each in standing}
+        file = pages.block_file(self.run, block)
+        known = {each["iteration"]: each for each in standing if not self._is_behind(file, each["iteration"])}
         wanted = [number for number in self.numbers if block_of(number) == block]
         rows = [each for each in (known.get(number) or self._row(number) for number in wanted) if each]
-        file = pages.block_file(self.run, block)
         if not rows:
             with contextlib.suppress(FileNotFoundError):
                 file.unlink()
@@ -203,6 +209,13 @@ class _Rebuild:
         if verdict is not None and verdict.all_pass and verdict.rules_sha256 == rules_sha256:
             return "passed"
         return "exhausted" if rules and max(self.numbers) >= rules.project.max_iterations else "stopped"
+
+
+def _modified(path: Path) -> Optional[int]:
+    """ns since 1970; None if there is no such file."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime_ns
+    return None
 
 
 def _names(folder: Path) -> Set[str]:

@@ -238,6 +238,16 @@ def test_a_damaged_ranking_has_a_time_but_says_nothing(tmp_path: Path, text: str
     assert head["ranking"] is None and head["ranking_saved_at"] == run.ranking_file.stat().st_mtime
 
 
+def test_what_a_killed_run_left_behind_its_artefact_is_made_anew(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "p", 3, size=(32, 24))
+    rebuild(tmp_path)
+    decided = [{"what": "denoise 0.4 -> 0.5", "why": "killed before the page heard of it"}]
+    change(run.file("metadata", 2), decision=decided, status="failed")
+    rebuild(tmp_path)
+    assert script(run, "script", 2)["metadata"]["decision"] == decided
+    assert [row["status"] for row in pages.read_rows(run, 1)] == ["ok", "failed", "ok"]
+
+
 def test_numbers_that_a_browser_would_round_are_told_as_text(tmp_path: Path) -> None:
     run = make_run(tmp_path, "p", 1, size=(32, 24))
     metadata = run.metadata(1)
