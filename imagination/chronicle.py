@@ -194,9 +194,12 @@ class Chronicle:
     # --- output and page ----------------------------------------------------------------------------------------------
 
     def finish(self, status: RunStatus, now: float) -> Tuple[Metadata, ...]:
-        """Put the end on disk; returns every iteration's metadata."""
-        self.save(now, status=status)
+        """Put the end on disk; returns every iteration's metadata. The resume point goes after the output: killed in
+        between, the run is taken up once more and ends anew.
+        """
+        self.checkpoint = self.checkpoint.model_copy(update={"status": status})
         self.write_output()
+        self.save(now)
         self.write_pages()
         return tuple(self.metadata[n] for n in sorted(self.metadata))
 
