@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from typing_extensions import get_args, get_origin
 
-from .errors import ConfigError
+from .errors import ConfigError, one_line
 from .model import Frozen, Generation, Rules, VisionSettings, key_of
 
 Record = TypeVar("Record", bound=Frozen)
@@ -26,6 +26,7 @@ Keys = Tuple[Union[str, int], ...]
 MAX_BYTES = 1_000_000  # a configuration of a megabyte is a mistake, or an attack
 MAX_NODES = 20_000  # counted with aliases followed: a "billion laughs" file passes any bound
 MAX_DEPTH = 50
+LONGEST_KEY = 60  # characters of a key that a message repeats
 
 
 @dataclass(frozen=True)
@@ -350,7 +351,9 @@ def dotted(keys: Keys) -> str:
     """`("acceptance_criteria", 1, "min")` as `acceptance_criteria[1].min`."""
     text = ""
     for key in keys:
-        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+        name = one_line(str(key))
+        name = name if len(name) <= LONGEST_KEY else name[: LONGEST_KEY - 1] + "…"
+        text += f"[{name}]" if isinstance(key, int) else f".{name}" if text else name
     return text
 
 

@@ -28,6 +28,11 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional, Sequence
 
 
+def one_line(text: str) -> str:
+    """`text` without line ends, escapes and whatever else a terminal acts on: messages quote files, models and servers."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
 class ImaginationError(Exception):
     """Base of all errors raised on purpose: a one-line message and what to do about it."""
 
@@ -35,9 +40,9 @@ class ImaginationError(Exception):
     problems: Sequence[str] = ()  # one line for each thing found, where there are several
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = one_line(message)
+        self.hint = "\n".join(one_line(line) for line in hint.split("\n"))
+        super().__init__(self.message)
 
 
 class ConfigError(ImaginationError):
@@ -47,7 +52,7 @@ class ConfigError(ImaginationError):
 
     def __init__(self, message: str, hint: str = "", problems: Sequence[str] = ()) -> None:
         super().__init__(message, hint)
-        self.problems = tuple(problems)
+        self.problems = tuple(one_line(problem) for problem in problems)
 
 
 class WorkflowError(ConfigError):
