@@ -17,7 +17,7 @@ from .checkup import Check, failure, ok, warning
 
 DISTRIBUTION = "iterative-imagination"
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
-MODULES = {"Pillow": "PIL", "PyYAML": "yaml", "websocket-client": "websocket"}  # where the two names differ
+MODULES = {"pillow": "PIL", "pyyaml": "yaml", "websocket-client": "websocket"}  # where the two names differ
 SCARCE = 2 * 10**9  # bytes; a run of twenty iterations leaves some 100 MB behind
 FULL = 200 * 10**6  # bytes
 Version = Tuple[int, ...]
@@ -64,10 +64,16 @@ def installed(name: str) -> Tuple[str, str]:
     except metadata.PackageNotFoundError:
         version = ""
     try:
-        importlib.import_module(MODULES.get(name, name.replace("-", "_").lower()))
+        importlib.import_module(module_of(name))
     except Exception as err:  # a broken package raises what it likes
         return version, " ".join(str(err).split())[:120] or type(err).__name__
     return version or "of unknown version", ""
+
+
+def module_of(name: str) -> str:
+    """What is imported of a package: its name is "Pillow" or "pillow", as it comes from pyproject.toml or from a wheel."""
+    plain = name.lower().replace("_", "-")
+    return MODULES.get(plain, plain.replace("-", "_"))
 
 
 def requirements() -> Tuple[str, List[Tuple[str, str]]]:

@@ -48,6 +48,12 @@ def test_versions_are_compared_by_their_numbers(version: str, numbers: Tuple[int
     assert parsed(version) == numbers
 
 
+@pytest.mark.parametrize("name", ["Pillow", "pillow", "PyYAML", "pyyaml", "typing_extensions", "websocket-client"])
+def test_a_package_is_found_under_the_name_in_pyproject_and_in_a_wheel(name: str) -> None:
+    version, fault = installed(name)
+    assert parsed(version) < (sys.maxsize,) and fault == ""
+
+
 @pytest.mark.parametrize(("version", "state"), [("3.8.0", "ok"), ("3.7.17", "failure"), ("3.13.0rc2", "ok")])
 def test_python_has_a_minimum(version: str, state: str) -> None:
     check = check_python(version, "3.8")
