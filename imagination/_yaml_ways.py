@@ -248,6 +248,9 @@ def _append(place: Place, edit: Append) -> Iterator[List[Splice]]:
     key, old = pair
     if old.kind == "list" and old.items:
         yield [_after_last(text, old, edit)]
+    elif old.kind == "list" and "#" in text[old.start : old.end]:  # empty but for a remark, which stays
+        inside = text.index("[", old.start) + 1
+        yield [(inside, inside, flow_item(edit.item))]
     elif old.kind in ("list", "scalar"):  # empty, or null
         blank = len(text[: old.start]) - len(text[: old.start].rstrip(" "))
         cut = (old.start - blank, old.end, "") if old.end > old.start else (old.start, old.end, "")

@@ -59,7 +59,7 @@ class Caretaker:
     def __init__(self, root: Path, address: Address) -> None:
         self._root = root
         self._address = address
-        self._record = root / FOLDER / f"comfyui-{address.port}.json"
+        self._record = root / FOLDER / f"comfyui-{address.key}.json"
         self._log = self._record.with_suffix(".log")
 
     @classmethod
@@ -77,9 +77,12 @@ class Caretaker:
     def restart(self, folder: Optional[str], python: Optional[str], arguments: Sequence[str], wait: float) -> int:
         """End it and start it as before, with what is named now in its place."""
         before = read_daemon(self._record)
-        home = self._find_again(before, folder, python)  # first: a wrong name must not end what runs
+        given = arguments or (before.arguments if before else ())
+        # all that can be wrong comes first: it must not end what runs
+        home = self._find_again(before, folder, python)
+        command_for(home, listening_address(self._address), self._address.port, given)
         self.stop()
-        return self._start(lambda: home, arguments or (before.arguments if before else ()), wait)
+        return self._start(lambda: home, given, wait)
 
     def stop(self) -> int:
         """End what we started. Raises ImaginationError if a ComfyUI runs that we did not start."""

@@ -7,6 +7,7 @@ remembers, the usual places. What a user names is never passed over in silence: 
 from __future__ import annotations
 
 import configparser
+import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import Field
 from .config import load_record
 from .errors import ConfigError
 from .model import Frozen
+from .workspace import expanded
 
 SETTINGS = "iterativectl.yaml"
 VARIABLE = "COMFYUI_DIR"
@@ -93,7 +95,7 @@ def _named(
     )
     for name, source, base in ways:
         if name:
-            place = base / Path(name).expanduser()
+            place = base / _expanded(name, source)
             found = _comfyui_at(place)
             if found is None:
                 what = "has no main.py" if place.is_dir() else "is not a folder"
@@ -126,8 +128,9 @@ def _remembered_by_comfy_cli(user: Path, platform: str) -> Iterator[Tuple[Path, 
         return
     for key in ("default_workspace", "recent_workspace"):
         name = record.defaults().get(key)
-        if name:
-            yield Path(name).expanduser(), f"comfy-cli's {key}"
+        with contextlib.suppress(ConfigError):
+            if name:
+                yield expanded(name), f"comfy-cli's {key}"
 
 
 def _usual_places(root: Path, user: Path) -> Iterator[Tuple[Path, str]]:
@@ -157,8 +160,15 @@ def _own_python(folder: Path) -> Optional[Path]:
     return next((env / name for env in places for name in _PYTHONS if (env / name).is_file()), None)
 
 
+def _expanded(name: str, given: str) -> Path:
+    try:
+        return expanded(name)
+    except ConfigError as err:
+        raise ConfigError(f"{given}: {err.message}", "name a folder that is there") from err
+
+
 def _named_python(name: str, given: str, base: Path) -> Path:
-    path = base / Path(name).expanduser()
+    path = base / _expanded(name, given)
     found = path if path.is_file() else next((path / each for each in _PYTHONS if (path / each).is_file()), None)
     if found is None:
         raise ConfigError(f"{given}: {path} is not a Python", "name the interpreter, or its environment's folder")

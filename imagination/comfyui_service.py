@@ -34,6 +34,13 @@ class Address:
     port: int
     source: Path
 
+    @property
+    def key(self) -> str:
+        """Part of a file's name, the same for all names of this machine's own loopback."""
+        host = (urlsplit(self.url).hostname or "").lower()
+        here = host in ("localhost", "::1") or host.startswith("127.")
+        return str(self.port) if here else f"{re.sub(r'[^a-z0-9.-]', '_', host)[:100]}-{self.port}"
+
 
 def address_of(workspace: Workspace, project: Optional[str]) -> Address:
     """The address in a project's AIGen.yaml, or in the template's. Raises ConfigError."""

@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 import requests
 import websocket
 
+from .config import without_secrets
 from .deadline import within
 from .errors import ComfyUIError, ComfyUIUnreachable, ConfigError
 from .execution import first_line
@@ -74,9 +75,9 @@ def _split(text: str) -> SplitResult:
     except ValueError:  # a port that is no number, brackets that do not close
         usable = None
     if not usable or parts.scheme not in ("http", "https") or parts.query:
-        shown = re.sub(r"//[^/@]*@", "//...@", text)
         raise ConfigError(
-            f"comfyui.host: {shown!r} is not a host or an http(s) address", "e.g. localhost, gpu-box:8188"
+            f"comfyui.host: {without_secrets(text)!r} is not a host or an http(s) address",
+            "e.g. localhost, gpu-box:8188",
         )
     if "@" in parts.netloc:
         raise ConfigError(

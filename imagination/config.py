@@ -10,6 +10,7 @@ import difflib
 import functools
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Generic, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union, cast
@@ -176,12 +177,19 @@ def _reaches(data: Any, keys: Keys) -> bool:
 def _shown(keys: Keys, value: Any) -> str:
     if keys and str(keys[-1]).endswith("api_key"):
         return "not a text"
+    if isinstance(value, str) and keys and str(keys[-1]).endswith("base_url"):
+        value = without_secrets(value)
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
         return "a list"
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def without_secrets(address: str) -> str:
+    """An address as messages may repeat it: without user, password, and what stands behind ? or #."""
+    return re.sub(r"[?#].*", "?...", re.sub(r"//[^/@]*@", "//...@", address), flags=re.DOTALL)
 
 
 def _expected(error: Mapping[str, Any]) -> str:
@@ -265,6 +273,17 @@ def _models_in(annotation: Any) -> List[Type[BaseModel]]:
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 as PyYAML reads it, less dates: an unquoted 2024-01-01 is a text here."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """As PyYAML does, but a value that does not fit its tag (`!!int`, `!!bool maybe`) is an error with a line."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, OverflowError) as err:
+            kind = str(node.tag).rpartition(":")[2]
+            shown = (
+                json.dumps(str(node.value)[:40], ensure_ascii=False) if isinstance(node, yaml.ScalarNode) else "this"
+            )
+            raise yaml.constructor.ConstructorError(None, None, f"{shown} is no {kind}", node.start_mark) from err
 
 
 _Loader.yaml_implicit_resolvers = {

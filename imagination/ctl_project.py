@@ -148,7 +148,7 @@ def _row(glance: Glance) -> Sequence[str]:
     if glance.best_score is not None:
         best = f"{glance.best_score:g} (iteration {glance.best_iteration})"
     done = str(glance.iterations) if glance.iterations else "-"
-    return clean(glance.name), glance.state, glance.last_run or "-", done, best
+    return clean(glance.name), glance.state, clean(glance.last_run or "-"), done, best
 
 
 @click.command()

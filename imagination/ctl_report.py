@@ -67,13 +67,16 @@ def _write(project: str, run_id: Optional[str], output: Optional[str], workspace
 
 
 def _run(store: Store, run_id: Optional[str]) -> Run:
+    import shlex
+
     from .errors import ConfigError
 
     name = store.project.name
     runs = [run for run in store.runs() if run.iterations()]
     if not runs:
         raise ConfigError(
-            f"{name} has no run with an iteration yet", f"start one with: iterativectl run --project {name}"
+            f"{name} has no run with an iteration yet",
+            f"start one with: iterativectl run --project {shlex.quote(name)}",
         )
     if run_id is None or run_id == "latest":
         return runs[-1]

@@ -11,6 +11,7 @@ import contextlib
 import enum
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -51,7 +52,10 @@ def state_folder(root: Path) -> Path:
         if not ignore.exists():
             ignore.write_text("*\n", encoding="ascii")
     except OSError as err:
-        raise StoreError(f"{folder} cannot be made: {err.strerror or err}") from err
+        hint = "look at the permissions and the disk"
+        if folder.exists() and not folder.is_dir():
+            hint = f"a file stands where a folder is needed: move it away, e.g. mv {shlex.quote(str(folder))} elsewhere"
+        raise StoreError(f"{folder} cannot be made: {err.strerror or err}", hint) from err
     return folder
 
 

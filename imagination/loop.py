@@ -7,6 +7,7 @@ is all there is to resuming. What it does is the spec's list, "Iteration Logic";
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -364,7 +365,7 @@ class Loop:
             )
 
     def _resume_hint(self) -> str:
-        return f"go on with: iterative-imagination --project {self.setup.project.name}"
+        return f"go on with: iterative-imagination --project {shlex.quote(self.setup.project.name)}"
 
     # --- what next ----------------------------------------------------------------------------------------------------
 

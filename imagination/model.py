@@ -19,6 +19,9 @@ Scalar = Union[bool, int, float, str]
 Value = Union[None, bool, int, float, str, List[Any], Dict[str, Any]]
 AnswerType = Literal["string", "integer", "number", "boolean", "array"]
 SAMPLING_FIELDS = ("denoise", "cfg", "steps", "seed", "sampler_name", "scheduler")
+MOST_ITERATIONS = 100_000  # a hundred days of a fast GPU
+LONGEST_QUESTION, LONGEST_TERM = 2000, 200  # characters
+MOST_TERMS = 100  # in one list
 MAX_SEED = 2**64 - 1  # KSampler's own limit (ComfyUI object_info)
 
 
@@ -62,6 +65,8 @@ class Question(Frozen):
     def _question_is_asked(cls, value: str) -> str:
         if not value.strip():
             raise ValueError("a question, not an empty text")
+        if len(value) > LONGEST_QUESTION:
+            raise ValueError(f"a question of at most {LONGEST_QUESTION} characters, which a model can take in")
         return value
 
     @model_validator(mode="after")
@@ -103,12 +108,19 @@ class Criterion(Question):
     )
     avoid_terms: List[str] = Field(default_factory=list, description="Terms kept out of both prompts.")
 
+    @field_validator("must_include", "ban_terms", "avoid_terms")
+    @classmethod
+    def _terms_fit_a_prompt(cls, value: List[str]) -> List[str]:
+        if len(value) > MOST_TERMS or any(len(term) > LONGEST_TERM for term in value):
+            raise ValueError(f"at most {MOST_TERMS} terms of at most {LONGEST_TERM} characters: a prompt holds no more")
+        return value
+
 
 class ProjectSettings(Frozen):
     """`project:` in rules.yaml."""
 
     name: str = Field("", description="Project name; the project's folder wins where they differ.")
-    max_iterations: int = Field(ge=1, description="The most pictures a run may make.")
+    max_iterations: int = Field(ge=1, le=MOST_ITERATIONS, description="The most pictures a run may make.")
     disable_general_notes: bool = Field(False, description="Leave general notes out of `rules suggest`.")
     strategy: Literal["spec"] = Field("spec", description="How the next settings are chosen from the verdicts.")
 
@@ -237,6 +249,8 @@ class VisionSettings(Frozen):
             fits = False
         if not fits:
             raise ValueError("an address such as http://127.0.0.1:11434")
+        if parts.query or parts.fragment:
+            raise ValueError("an address without ? and # (a key goes into OPENROUTER_API_KEY or api_key)")
         return value
 
     @field_validator("options")
@@ -502,9 +516,9 @@ RunStatus = Literal["running", "passed", "exhausted", "stopped"]
 class Checkpoint(Artefact):
     """`working/checkpoint.json`: the resume point."""
 
-    run_id: str
+    run_id: str = Field(pattern=r"^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?$")
     status: RunStatus
-    last_iteration: int = 0
+    last_iteration: int = Field(0, ge=0, le=MOST_ITERATIONS)
     best_iteration: Optional[int] = None
     best_score: Optional[float] = None
     started_at: float

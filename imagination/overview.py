@@ -80,7 +80,7 @@ def at_work(store: Store) -> bool:
         return True  # asking for a pid would end the process there
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         return True  # it is there, and somebody else's

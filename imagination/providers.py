@@ -175,9 +175,9 @@ def parts_of(url: str) -> SplitResult:
 
 
 def public_url(url: str) -> str:
-    """`url` without the user and password it may carry."""
+    """`url` without the user, the password and the query it may carry."""
     parts = parts_of(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) or "the configured address"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or "the configured address"
 
 
 def _is_loopback(url: str) -> bool:

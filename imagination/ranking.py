@@ -21,7 +21,7 @@ def leading(ranking: Ranking, mode: RankingMode) -> List[int]:
         raise StoreError("the ranking is empty", "rank at least one iteration in the viewer")
     numbers = []
     for entry in ranking.ranking:
-        if not entry.isascii() or not entry.isdigit() or int(entry) < 1:
+        if len(entry) > 9 or not entry.isascii() or not entry.isdigit() or int(entry) < 1:
             raise StoreError(f"the ranking names {entry[:40]!r}, which is no iteration", "rank the iterations again")
         numbers.append(int(entry))
     if len(set(numbers)) != len(numbers):

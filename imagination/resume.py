@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Optional, Tuple
 
 import yaml
+from pydantic import ValidationError
 
 from .errors import ConfigError
 from .model import Checkpoint, Evaluation, Generation, Metadata, Parameters, Pending, Seeding, Totals
@@ -117,9 +118,22 @@ def _new(store: Store, setup: Setup, reset: bool, now: float, seeding: Optional[
 
 
 def seeded(generation: Generation, seeding: Seeding) -> Generation:
-    """The configured settings with what the ranking gives laid over them; locked parameters and the seed stay."""
+    """The configured settings with what the ranking gives laid over them; locked parameters and the seed stay.
+
+    Raises ConfigError for a value that settings cannot hold, as a workflow of its own may have had it.
+    """
     taken = {name: value for name, value in seeding.parameters.items() if name not in generation.locked}
-    parameters = Parameters(**{**generation.parameters.model_dump(), **taken})
+    try:
+        parameters = Parameters(**{**generation.parameters.model_dump(), **taken})
+    except ValidationError as err:
+        first = err.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "a parameter"
+        ranked = ", ".join(str(number) for number in seeding.iterations)
+        raise ConfigError(
+            f"the ranking of run {seeding.run_id} (iterations {ranked}) gives {name} {first['input']!r:.40}, "
+            f"which AIGen.yaml cannot hold: {first['msg'].lower()}",
+            f"keep your own with `locked: [{name}]` in config/AIGen.yaml, or rank other iterations",
+        ) from err
     return generation.model_copy(update={"parameters": parameters, "prompts": seeding.prompts})
 
 

@@ -15,9 +15,9 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Union
+from typing import Callable, Iterator, List, Optional, Tuple, Union
 
 from rich.console import Console
 
@@ -28,8 +28,8 @@ from .display import LiveDisplay, PlainDisplay, clean, closing, settings_line
 from .errors import ConfigError, ImaginationError, StoreError, Terminated
 from .judge import Judge
 from .loop import SEED_LIMIT, Loop, Tools
-from .model import RankingMode
-from .resume import foresee, open_run, settings_in_force
+from .model import RankingMode, Seeding
+from .resume import foresee, open_run, seeded, settings_in_force
 from .seeding import find_seeding
 from .services import connect, preflight
 from .setup import Setup, read_setup, sampling_in_force
@@ -58,7 +58,7 @@ class Order:
 
 def run_command(order: Order) -> int:
     """Carry out an order; returns the exit code (decisions.md, "Exit codes")."""
-    _show_any_letter()
+    _prepare_output()
     console = Console(
         highlight=False, force_terminal=None if sys.stdout.isatty() else False
     )  # whatever FORCE_COLOR says
@@ -72,14 +72,21 @@ def _less(order: Order) -> str:
     return f" without {' and '.join(names)}" if names else ""
 
 
-def _show_any_letter() -> None:
-    """What the output cannot show (a pipe on Windows, an ASCII locale) is written as an escape: no run ends of it."""
+def _prepare_output() -> None:
+    """No command ends of its output: what it cannot show (a pipe on Windows, an ASCII locale) is written as an escape,
+    and where there is none at all (`>&-`, a service) nobody reads.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # for as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def guarded(act: Callable[[], int], stopped: str = "stopped") -> int:
     """Do what a command does; an error of ours is told, Ctrl-C and SIGTERM end it. Returns the exit code."""
+    _prepare_output()
     with _terminable():
         try:
             return act()
@@ -264,14 +271,14 @@ def _limit(project: Project) -> int:
 
 def _run(order: Order, project: Project, store: Store, console: Console) -> int:
     setup = _read(order, project)
+    setup, seeding = _seeded(order, store, setup)
     with _display(console) as display, connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
         for warning in (*setup.warnings, *_rules_checked(setup)):
             display.warned(warning)
-        ready = preflight(setup, generator, eyes)
+        ready = preflight(setup, generator, eyes, _names_of(setup, seeding))
         for warning in ready.warnings:
             display.warned(warning)
         log.info("%s", ready.comfyui)
-        seeding = find_seeding(store, order.seed_from, order.seed_mode) if order.seed_from else None
         opening = open_run(
             store, setup, reset=order.reset, resume_from=order.resume_from, now=time.time(), seeding=seeding
         )
@@ -284,14 +291,32 @@ def _run(order: Order, project: Project, store: Store, console: Console) -> int:
     return 0 if outcome.passed else 1
 
 
+def _seeded(order: Order, store: Store, setup: Setup) -> Tuple[Setup, Optional[Seeding]]:
+    """The settings that a seeded run begins with: what is checked beforehand is what runs. Raises what seeding does."""
+    if not order.seed_from:
+        return setup, None
+    seeding = find_seeding(store, order.seed_from, order.seed_mode)
+    foresee(store, setup, reset=order.reset, resume_from=order.resume_from, seeding=seeding)
+    return replace(setup, generation=seeded(setup.generation, seeding)), seeding
+
+
+def _names_of(setup: Setup, seeding: Optional[Seeding]) -> str:
+    """Where the names that the server must know come from, for a hint."""
+    if seeding is None:
+        return str(setup.generation_path)
+    return f"{setup.generation_path} and put its key under locked: there, as the ranking brings another"
+
+
 def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
     """--dry-run: everything a run would read and ask, and nothing written."""
     setup = _read(order, project, picture)
     store = Store(project.root)
-    seeding = find_seeding(store, order.seed_from, order.seed_mode) if order.seed_from else None
+    setup, seeding = _seeded(order, store, setup)
     run = foresee(store, setup, reset=order.reset, resume_from=order.resume_from, seeding=seeding)
+    if seeding is not None:
+        run += f", seeded from the ranking of {seeding.run_id} ({seeding.mode})"
     with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
-        ready = preflight(setup, generator, eyes)
+        ready = preflight(setup, generator, eyes, _names_of(setup, seeding))
     lines = [
         f"project    {setup.project.name} ({setup.project.root})",
         f"rules      {len(setup.rules.acceptance_criteria)} criteria, {len(setup.rules.questions)} questions, "

@@ -49,13 +49,16 @@ class Readiness:
     warnings: Tuple[str, ...]
 
 
-def preflight(setup: Setup, generator: ComfyUI, eyes: Vision) -> Readiness:
-    """Ask both services whether they have what the project names. Raises the error of the one that has not, or NotReady."""
+def preflight(setup: Setup, generator: ComfyUI, eyes: Vision, source: str = "") -> Readiness:
+    """Ask both services whether they have what the project names. Raises the error of the one that has not, or NotReady.
+
+    `source`: for the hint, where a name that the server does not know is to be corrected (else the settings file).
+    """
     errors: List[ImaginationError] = []
     server, choices = "", cast(Dict[str, Tuple[str, ...]], {})
     warnings: Tuple[str, ...] = ()
     try:
-        server, choices = _check_generator(setup, generator)
+        server, choices = _check_generator(setup, generator, source or str(setup.generation_path))
     except ImaginationError as err:
         errors.append(err)
     try:
@@ -67,10 +70,10 @@ def preflight(setup: Setup, generator: ComfyUI, eyes: Vision) -> Readiness:
     return Readiness(server, choices, warnings)
 
 
-def _check_generator(setup: Setup, generator: ComfyUI) -> Tuple[str, Dict[str, Tuple[str, ...]]]:
+def _check_generator(setup: Setup, generator: ComfyUI, source: str) -> Tuple[str, Dict[str, Tuple[str, ...]]]:
     server = describe_server(generator)
     infos = {name: generator.object_info(name) for name in classes(setup.workflow.graph)}
-    check_workflow(setup.workflow, setup.generation, infos, generator.url, str(setup.generation_path))
+    check_workflow(setup.workflow, setup.generation, infos, generator.url, source)
     return server, {name: _offered(setup.workflow, infos, name) for name in ("sampler_name", "scheduler")}
 
 

@@ -7,6 +7,7 @@ A required term that another criterion bans is kept: leaving out what was asked 
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Dict, Iterable, List, Sequence
 
@@ -33,7 +34,10 @@ def opening_prompts(description: str, criteria: Sequence[Criterion]) -> Prompts:
 
 def contains(text: str, term: str) -> bool:
     """Say whether `term` stands in `text` as whole words, in any case."""
-    return bool(_words(term)) and bool(_pattern(term).search(text))
+    words = _words(term)
+    if not words or (term.isascii() and text.isascii() and words[0].lower() not in text.lower()):
+        return False  # the second is what is so nearly always, and quickly seen
+    return bool(_pattern(term).search(text))
 
 
 def phrases(text: str) -> List[str]:
@@ -64,6 +68,7 @@ def _words(term: str) -> List[str]:
     return [word for word in re.split(r"[\s_-]+", term.strip()) if word]
 
 
+@functools.lru_cache(maxsize=4096)
 def _pattern(term: str) -> re.Pattern[str]:
     """Blanks, hyphens and underscores between words are one; the "shirt" of "t-shirt" is no word of its own."""
     words = r"[\s_-]+".join(re.escape(word) for word in _words(term))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
+import shlex
 import shutil
 import unicodedata
 from dataclasses import dataclass
@@ -17,7 +19,16 @@ from .errors import ConfigError, StoreError
 
 PACKAGE = Path(__file__).resolve().parent
 HOME_VARIABLE = "ITERATIVE_IMAGINATION_HOME"
-RESERVED = {"con", "prn", "aux", "nul", "index", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    "conin$",
+    "conout$",
+    "index",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
+}
 _MODELINE = re.compile(r"(\$schema=)\S*?([\w.]+\.schema\.json)")
 
 
@@ -52,9 +63,13 @@ def check_name(name: str) -> str:
         fault = "it is too long"
     elif name.startswith(".") or name.endswith("."):
         fault = "it begins or ends with a dot"
-    elif any(c in '/\\:*?"<>|' or ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in name):
+    elif name.startswith("-"):
+        fault = "it begins with a dash, as options do"
+    elif any(c in '/\\:*?"<>|' for c in name):
         fault = "it has a character that folders cannot have everywhere"
-    elif name.split(".")[0].lower() in RESERVED:
+    elif not name.isprintable():  # other blanks, letters without width, marks that turn the direction of writing
+        fault = "it has a character that cannot be seen"
+    elif unicodedata.normalize("NFKC", name.split(".")[0]).strip().lower() in RESERVED:
         fault = "it is reserved by an operating system"
     if fault:
         shown = name.encode("unicode_escape").decode("ascii")[:60]
@@ -102,7 +117,11 @@ class Workspace:
         folder = self.projects / check_name(name)
         if not folder.is_dir():
             have = ", ".join(self.names()) or "none"
-            make = "iterativectl demo" if name == "demo" else f"iterativectl project create {name} --input PICTURE"
+            make = (
+                "iterativectl demo"
+                if name == "demo"
+                else f"iterativectl project create {shlex.quote(name)} --input PICTURE"
+            )
             raise ConfigError(
                 f"there is no project {name} in {self.projects} (there are: {have})",
                 f"make it with: {make}, or name the folder that holds projects/ with --workspace",
@@ -162,15 +181,18 @@ class Workspace:
     def _making(self, name: str) -> Iterator[Path]:
         """A folder to make a project in. It gets its name when all is there; nothing is left of one that fails."""
         self.check_free(name)
-        making = self.projects / f".{name}.new"
+        making = self.projects / f".{name}.{secrets.token_hex(4)}.new"  # its own: two commands may be at it
         try:
-            shutil.rmtree(making, ignore_errors=True)
             making.mkdir(parents=True)
             yield making
             self._point_at_schemas(making)
             making.rename(self.projects / name)
         except OSError as err:
-            raise StoreError(f"{self.projects / name} cannot be made: {err.strerror or err}") from err
+            if (self.projects / name).is_dir():
+                raise ConfigError(f"{self.projects / name} exists already", "use another name") from err
+            raise StoreError(
+                f"{self.projects / name} cannot be made: {err.strerror or err}", "look at the permissions and the disk"
+            ) from err
         finally:
             shutil.rmtree(making, ignore_errors=True)
 
@@ -246,7 +268,8 @@ class Project:
         others = sorted(p.name for p in (self.root / "input").glob("*") if p.is_file() and p.name[0] != ".")[:5]
         lies = f" (there is {', '.join(others)}: rename it)" if others else ""
         raise ConfigError(
-            f"{exact} is missing{lies}", f"put a picture there, or run with --project {self.name} --input PICTURE"
+            f"{exact} is missing{lies}",
+            f"put a picture there, or run with --project {shlex.quote(self.name)} --input PICTURE",
         )
 
     def has_input(self) -> bool:

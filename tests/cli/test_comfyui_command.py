@@ -192,6 +192,24 @@ def test_a_restart_with_a_wrong_name_leaves_what_runs(machine: Machine) -> None:
     assert is_alive(machine.daemon)
 
 
+def test_a_restart_with_a_wrong_argument_leaves_what_runs(machine: Machine) -> None:
+    machine.start()
+    refused = machine.give("restart", "--", "--port=1")
+    assert (refused.exit_code, "--port after -- is not possible" in refused.stderr) == (2, True)
+    assert is_alive(machine.daemon)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "box.example"])
+def test_one_on_another_machine_is_not_the_one_here_that_has_its_port(machine: Machine, host: str) -> None:
+    machine.settings(machine.root / "projects" / "far" / "config", host=host, port=machine.port)
+    machine.start()
+    pid = str(machine.daemon.pid)
+    for words in (("status",), ("stop",), ("restart", "--dir", str(machine.folder))):
+        told = machine.give(*words, "--project", "far")
+        assert pid not in told.stdout + told.stderr
+    assert is_alive(machine.daemon)
+
+
 def test_the_project_says_host_and_port(machine: Machine) -> None:
     port = machine.port
     machine.settings(machine.root / "projects" / "p" / "config", host="127.0.0.1", port=port)
@@ -320,6 +338,8 @@ REFUSED: List[Refusal] = [
     ({"host": "localhost"}, ("--", "--port", "1"), "--port after -- is not possible"),
     ({"host": "localhost"}, ("--", "--port=1"), "--port after -- is not possible"),
     ({"host": "localhost"}, ("--python", "/nowhere/python"), "--python: /nowhere/python is not a Python"),
+    ({"host": "localhost"}, ("--python", "~nobody-of-that-name/python"), "--python: '~nobody-of-that-name/python'"),
+    ({"host": "localhost"}, ("--dir", "~nobody-of-that-name/c"), "--dir: '~nobody-of-that-name/c' cannot be used"),
     ({"host": "localhost"}, ("demo",), "did you mean --project demo?"),
     ({"host": "localhost"}, ("--project", "none"), "there is no project none"),
 ]

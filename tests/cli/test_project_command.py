@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -117,6 +119,12 @@ def test_any_name_that_is_a_folder_is_written_so_that_it_reads_back(desk: Desk, 
         ([".."], "cannot be a project name"),
         (["con"], "reserved by an operating system"),
         (["index"], "reserved"),
+        (["COM\u00b9"], "reserved"),
+        (["CONIN$"], "reserved"),
+        (["nul .txt"], "reserved"),
+        (["--", "-x"], "begins with a dash"),
+        (["a\u200b"], "a character that cannot be seen"),
+        (["a\u202eb"], "a character that cannot be seen"),
         ([" x"], "blanks at its ends"),
         (["x", "--from", "season-wimter"], "did you mean season-winter?"),
         (["x", "--from", "../../season-winter"], "is neither a file nor one of the examples"),
@@ -229,6 +237,8 @@ def test_a_run_is_running_only_while_its_process_lives(desk: Desk) -> None:
     assert listed()["p"]["state"] == "running"
     lock_note(project, 2**22 + 1)  # beyond any pid that Linux gives
     assert listed()["p"]["state"] == "stopped"
+    lock_note(project, 10**20)
+    assert listed()["p"]["state"] == "stopped"
     lock_note(project, "x")
     assert listed()["p"]["state"] == "stopped"
 
@@ -242,6 +252,62 @@ def test_a_damaged_project_does_not_hide_the_others(desk: Desk) -> None:
     assert result.exit_code == 0
     assert "checkpoint.json is damaged" in said(result)
     assert {name: row["state"] for name, row in listed_of(result).items()} == {"broken": "damaged", "fine": "new"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"run_id": "\u001b[31mX"}, {"run_id": "../x"}, {"last_iteration": -5}, {"last_iteration": 10**30}]
+)
+def test_a_resume_point_that_cannot_be_one_is_damaged(desk: Desk, wrong: Dict[str, Any]) -> None:
+    project = as_if_killed(desk)
+    path = project / "working" / "checkpoint.json"
+    path.write_text(json.dumps({**checkpoint(project), **wrong}), encoding="utf-8")
+    result = ctl("project", "list")
+    assert "\x1b" not in result.output and listed_of(result)["p"]["state"] == "damaged"
+    assert ctl("report", "--project", "p").exit_code in (0, 4)
+
+
+def test_two_commands_that_make_the_same_project_make_one(desk: Desk) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from imagination.creating import create
+    from imagination.errors import ConfigError
+    from imagination.workspace import Workspace
+
+    def attempt(name: str) -> str:
+        try:
+            create(Workspace(desk.root), name)
+            return "made"
+        except ConfigError as err:
+            assert "exists already" in err.message
+            return "refused"
+
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(6):
+            name = f"race{number}"
+            assert sorted(pool.map(attempt, [name, name])) == ["made", "refused"]
+            assert len(tree(desk.root / "projects" / name)) == len(tree(desk.root / "projects" / "race0"))
+    assert not list((desk.root / "projects").glob(".*"))
+
+
+def test_letters_that_the_output_lacks_are_escaped(desk: Desk) -> None:
+    desk.project("雪")
+    shown = subprocess.run(
+        [sys.executable, str(ROOT / "iterativectl.py"), "project", "list"],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"}, cwd=str(desk.root), capture_output=True, check=False,
+    )  # fmt: skip
+    assert (shown.returncode, b"\\u96ea" in shown.stdout, shown.stderr) == (0, True, b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes stdout as a shell does")
+def test_no_output_at_all_is_no_reason_to_fail(desk: Desk) -> None:
+    desk.project("p")
+    command = f"exec {sys.executable} {ROOT / 'iterativectl.py'} run --project p --dry-run >&-"
+    shown = subprocess.run(["sh", "-c", command], cwd=str(desk.root), capture_output=True, check=False)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+
+
+def test_a_hint_can_be_pasted(desk: Desk) -> None:
+    assert "iterativectl project create '$(x) y' --input" in said(ctl("rules", "check", "--project", "$(x) y"))
 
 
 def listed_of(result: Result) -> Dict[str, Dict[str, str]]:

@@ -66,7 +66,7 @@ def test_one_line_names_what_is_wrong(tmp_path: Path, text: str, told: str) -> N
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (RULES.replace("3", "0"), "project.max_iterations is 0; expected 1 or more"),
+        (RULES.replace("3", "0"), "project.max_iterations is 0; expected 1 to 100000"),
         ("project: {max_iterations: 1}\nacceptance_criteria: []", "at least one criterion"),
         (RULES + "  - {field: A_, question: c}\n", ':4 acceptance_criteria[1].field is "A_", which acceptance_criteria[0] has'),
         (RULES + "  - {field: b, question: c, min: 2, max: 1}\n", "min (2) must not be above max (1)"),
@@ -74,12 +74,22 @@ def test_one_line_names_what_is_wrong(tmp_path: Path, text: str, told: str) -> N
         (RULES + "  - {field: b, question: c, intent: chnage}\n", "expected one of change, preserve (did you mean change?)"),
         (RULES + "  - {field: b, question: c, ban_terms: [no]}\n", "acceptance_criteria[1].ban_terms[0] is false; expected a text"),
         (RULES + "  - {field: '--', question: c}\n", "a name of 1 to 80 characters"),
+        (RULES + "  - {field: b, question: !!bool maybe}\n", 'file.yaml:4 is not valid YAML: "maybe" is no bool'),
+        (RULES + "  - {field: b, question: c, min: !!int }\n", 'file.yaml:4 is not valid YAML: "" is no int'),
+        (RULES + f"  - {{field: b, question: {'q' * 2001}}}\n", "at most 2000 characters"),
+        (RULES + f"  - {{field: b, question: c, must_include: [{', '.join(map(str, ['t'] * 101))}]}}\n", "at most 100 terms"),
         (RULES + "  - {question: c}\n", "acceptance_criteria[1].field is missing"),
     ],
 )  # fmt: skip
 def test_rules_are_checked(tmp_path: Path, text: str, told: str) -> None:
     lines = problems(tmp_path, text, load_rules)
     assert len(lines) == 1 and told in lines[0]
+
+
+@pytest.mark.parametrize("address", ["http://h/v1?key=sk-SECRET", "http://h/v1#sk-SECRET", "ftp://me:sk-SECRET@h"])
+def test_an_address_with_a_secret_in_it_is_refused_without_it(tmp_path: Path, address: str) -> None:
+    (line,) = problems(tmp_path, f"provider: ollama\nmodel: m\nbase_url: {address}\n", load_vision)
+    assert "base_url" in line and "SECRET" not in line
 
 
 def test_the_key_is_in_no_message(tmp_path: Path) -> None:

@@ -409,3 +409,9 @@ def test_any_edit_reads_back_and_leaves_the_other_lines(draw: Any) -> None:
 def test_a_damaged_file_is_refused_as_the_loader_refuses_it() -> None:
     with pytest.raises(ConfigError, match="not valid YAML"):
         rewrite("a: [", Put(("a",), "x"))
+
+
+def test_a_remark_in_an_empty_list_stays() -> None:
+    text = "project: {max_iterations: 1}\nquestions: [\n  # ask Anna first\n]\n"
+    made = rewrite(text, Append(("questions",), {"field": "a", "question": "b?"}))
+    assert "# ask Anna first" in made and read_data(made)["questions"] == [{"field": "a", "question": "b?"}]

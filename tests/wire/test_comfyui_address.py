@@ -137,3 +137,10 @@ def test_a_line_that_answers_pings_stays_open() -> None:
             ear.ping()
             ear.receive(1)
         assert ear.losses == 0
+
+
+@pytest.mark.parametrize("host", ["http://h/?token=sk-SECRET", "http://me:sk-SECRET@h", "ftp://h/#sk-SECRET"])
+def test_a_secret_in_an_address_is_not_repeated(host: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        server_url(host, 8188)
+    assert "SECRET" not in str(caught.value)
