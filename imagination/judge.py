@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from typing_extensions import Protocol
 
 from .config import rules_hash
+from .errors import one_line
 from .model import (
     Answer,
     Answers,
@@ -35,6 +36,7 @@ MAX_DIFFERENCES = 12
 # characters; see `bounded`. About twice what a good answer takes.
 SHORT_TEXT, LONG_TEXT, PROMPT_TEXT, ITEM_TEXT = 400, 800, 1500, 200
 MOST_ITEMS = 24
+LONGEST_PROMPT = 4000  # characters taken of a prompt: a text model that has run wild must not fill every later request
 
 
 class Asks(Protocol):
@@ -123,9 +125,9 @@ class Judge:
             shape=shape_of(IMPROVEMENT),
         )
         got = self.vision.ask(Request("improvement", instruction, (), bounded(IMPROVEMENT, PROMPT_TEXT), IMPROVEMENT))
-        positive = " ".join(str(got.values.get("positive") or "").split())
+        positive = _prompt_text(got.values.get("positive") or "")
         told = got.values.get("negative")  # may be empty on purpose, unlike the positive one
-        negative = prompts.negative if told is None else " ".join(str(told).split())
+        negative = prompts.negative if told is None else _prompt_text(told)
         return Prompts(positive=positive or prompts.positive, negative=negative), got
 
     def suggest(
@@ -313,3 +315,12 @@ __all__: List[str] = [
     "evaluation_record",
     "questions_schema",
 ]
+
+
+def _prompt_text(value: Any) -> str:
+    """A prompt as a model wrote it: one line of visible characters, cut between two phrases where it does not end."""
+    text = " ".join(one_line(str(value)).split())
+    if len(text) <= LONGEST_PROMPT:
+        return text
+    kept, comma, _ = text[:LONGEST_PROMPT].rpartition(",")
+    return kept if comma else text[:LONGEST_PROMPT]

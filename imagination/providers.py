@@ -318,6 +318,8 @@ class Wire:
     def _translate(self, err: Exception, timeout: float) -> VisionError:
         """An error of `requests` in our words. Its own text is not repeated: it may quote the URL with a password."""
         where = f"{self.service} at {self.address}"
+        if isinstance(err, _TooLarge):
+            return VisionBusy(f"{where} sent more than {MAX_BODY // 2**20} MB and was not heard out")
         if isinstance(err, requests.exceptions.ConnectTimeout):
             return VisionUnreachable(f"{where} cannot be reached: no connection in {CONNECT_TIMEOUT:g} s", self.hint)
         if isinstance(err, (TimeoutError, requests.Timeout)) or "Read timed out" in str(err):
@@ -332,6 +334,10 @@ class Wire:
         return VisionRefused(f"{where} cannot be asked: {type(err).__name__}", "Check base_url.", lasting=True)
 
 
+class _TooLarge(ValueError):
+    """More than any honest answer."""
+
+
 def _read(response: requests.Response, ends: float) -> bytes:
     """The whole body. Small steps, so that a dripping body is dropped soon after `ends` and its server can stop."""
     parts: List[bytes] = []
@@ -339,6 +345,8 @@ def _read(response: requests.Response, ends: float) -> bytes:
     for part in response.iter_content(256):
         parts.append(part)
         size += len(part)
-        if time.monotonic() > ends or size > MAX_BODY:
+        if size > MAX_BODY:
+            raise _TooLarge
+        if time.monotonic() > ends:
             raise TimeoutError
     return b"".join(parts)

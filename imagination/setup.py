@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 from . import images
 from .config import Loaded, load_generation, load_rules, load_texts, load_vision, rules_hash
 from .errors import ConfigError
+from .exposure import exposures
 from .model import Generation, Prompts, Rules, Sampling, VisionSettings
 from .prompts import Templates
 from .workflow import Graph, Targets, current, read_workflow, require, trace
@@ -71,6 +72,7 @@ def read_setup(project: Project, generation_path: Optional[Path] = None, picture
         *templates[1],
         *_remarks(project, rules),
         *_idle(vision),
+        *_exposed(vision),
     ]
     return Setup(
         project=project,
@@ -192,6 +194,14 @@ def _idle(vision: Loaded[VisionSettings]) -> List[str]:
         idle["fallback_base_url"] = "goes with a fallback_provider that has an address"
     written = [key for key in idle if key in record.model_fields_set and getattr(record, key) is not None]
     return [f"{vision.document.place((key,))} {idle[key]} and has no effect here" for key in written]
+
+
+def _exposed(vision: Loaded[VisionSettings]) -> List[str]:
+    """A key in the file that others get to see."""
+    record, document = vision.record, vision.document
+    if record.api_key is None or not record.api_key.get_secret_value().strip():
+        return []
+    return [f"{document.place(('api_key',))}: {text}" for text in exposures(document.path, record.provider)]
 
 
 class _Told:

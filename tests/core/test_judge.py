@@ -11,6 +11,7 @@ from imagination.judge import (
     IMPROVEMENT,
     SUGGESTION,
     Judge,
+    _prompt_text,
     criteria_schema,
     question_schema,
     questions_schema,
@@ -211,3 +212,10 @@ def test_a_suggestion_is_shown_the_settings_and_the_names_the_server_has() -> No
     told = replies.asked[-1].instruction
     assert "denoise: 0.5" in told and "0.91" in told and "euler, heun" in told
     assert replies.asked[-1].pictures == ()
+
+
+def test_a_prompt_is_one_visible_line_of_bounded_length() -> None:
+    assert _prompt_text("a\x1b[31m b\n\u202ec \x00") == "a [31m b c"
+    cut = _prompt_text("phrase one, " * 1000)
+    assert 3900 < len(cut) <= 4000 and cut.endswith("phrase one")
+    assert len(_prompt_text("x" * 9000)) == 4000

@@ -1,0 +1,44 @@
+"""Who else can see a key that stands in a settings file: other users of the machine, and whoever gets the repository."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+from pathlib import Path
+from typing import List
+
+HOMES = {
+    "openrouter": "OPENROUTER_API_KEY",
+    "ollama": "OLLAMA_API_KEY",
+}  # provider: variable that holds the key instead
+PATIENCE = 5.0  # s for git, which may wait for a disk
+
+
+def exposures(path: Path, provider: str) -> List[str]:
+    """What exposes the key in `path`, each as a warning that says what to do."""
+    instead = f"put the key into {HOMES.get(provider, 'OPENROUTER_API_KEY')} instead"
+    shown = shlex.quote(str(path))
+    found = []
+    if _others_can_read(path):
+        found.append(f"other users of this machine can read the key in it: chmod 600 {shown}, or {instead}")
+    if _is_tracked(path):
+        found.append(
+            f"git tracks it, and the key with it: {instead}, and draw a new one where the commit has left this machine"
+        )
+    return found
+
+
+def _others_can_read(path: Path) -> bool:
+    """By the mode alone; on Windows it says nothing, and a profile is its user's own."""
+    return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+def _is_tracked(path: Path) -> bool:
+    command = ["git", "-C", str(path.parent), "ls-files", "--error-unmatch", "--", path.name]
+    try:
+        asked = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+    except (OSError, subprocess.SubprocessError):  # no git, no repository of git
+        return False
+    return asked.returncode == 0

@@ -1,0 +1,89 @@
+"""The key is in nothing that the tool writes, shows or starts, whatever goes wrong; and a key that others see is told of."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+from proxy import body, half, page, reset, reset_after, stall_after, status, wrong_length
+from wire_bench import CHAT, WireBench, at
+
+from imagination.config import load_vision
+from imagination.exposure import exposures
+
+KEY = "sk-or-v1-" + "0123456789abcdef" * 4
+ECHOES: List[Any] = [
+    pytest.param(fault, id=name)
+    for name, fault in {
+        "nothing": body(lambda answer: answer),
+        "reset": reset,
+        "reset at byte 30": reset_after(30),
+        "stalled in the middle": stall_after(150),
+        "half a body": half,
+        "wrong length": wrong_length,
+        "HTML": page,
+        "401 that quotes it": status(401, f'{{"error": "wrong key Bearer {KEY}"}}'.encode()),
+        "500 that quotes it": status(500, f"<html>{KEY}</html>".encode(), "text/html"),
+        "429 that quotes it": status(429, f'{{"error": {{"message": "{KEY} is out of money"}}}}'.encode()),
+        "a reply that quotes it": body(lambda answer: answer.replace(b'"content":"', b'"content":"' + KEY.encode())),
+        "a redirect with it": status(302, b"", "text/plain", f"Location: http://127.0.0.1/?key={KEY}\r\n"),
+    }.items()
+]
+
+
+@pytest.mark.parametrize("fault", ECHOES)
+def test_the_key_is_nowhere(tmp_path: Path, fault: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    bench = WireBench(tmp_path, api_key=KEY)
+    bench.vision.faults = at(CHAT, fault)
+    result = bench.run()
+    bench.close()
+    assert any(KEY.encode() in part for part in bench.vision.heads), "the key was never sent: this test shows nothing"
+    told = [result.shown, *result.warnings, repr(result), caplog.text]
+    if result.stopped is not None:
+        told += [str(result.stopped), result.stopped.hint, repr(result.stopped.__cause__), *result.stopped.problems]
+    assert not any(KEY in text for text in told)
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path != bench.project.vision:
+            assert KEY.encode() not in path.read_bytes(), path
+
+
+def settings_file(folder: Path, mode: int) -> Path:
+    path = folder / "AIVis.yaml"
+    path.write_text(f"provider: openrouter\nmodel: m\napi_key: {KEY}\n", encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a mode says nothing there")
+@pytest.mark.parametrize(("mode", "seen"), [(0o600, False), (0o640, True), (0o604, True), (0o644, True)])
+def test_a_key_that_others_can_read_is_warned_of(tmp_path: Path, mode: int, seen: bool) -> None:
+    found = exposures(settings_file(tmp_path, mode), "openrouter")
+    assert [("chmod 600" in line and "OPENROUTER_API_KEY" in line) for line in found] == [True] * seen
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+def test_a_key_that_git_tracks_is_warned_of(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, 0o600)
+    git = ["git", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    assert exposures(path, "ollama") == []
+    subprocess.run([*git, "add", "AIVis.yaml"], check=True)
+    (line,) = exposures(path, "ollama")
+    assert line.startswith("git tracks it") and "OLLAMA_API_KEY" in line
+
+
+def test_a_run_warns_of_it_with_file_and_line(tmp_path: Path) -> None:
+    bench = WireBench(tmp_path, api_key=KEY)
+    bench.project.vision.chmod(0o644)
+    from imagination.setup import read_setup
+
+    (told,) = [line for line in read_setup(bench.project).warnings if "api_key" in line]
+    line = load_vision(bench.project.vision).document.lines[("api_key",)]
+    assert f"AIVis.yaml:{line} api_key: other users" in told and KEY not in told
+    bench.close()

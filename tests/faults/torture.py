@@ -1,0 +1,252 @@
+"""Kills, faults and full disks at every point of a run, and a count of what was lost: `python tests/faults/torture.py`.
+
+Prints its figures as JSON and exits 1 when anything was lost, hung or ended with a traceback. `--every N` looks at each
+Nth point only; `--part` picks one of the parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import yaml
+from PIL import Image
+from tree import differences, tree
+from victim import Act, Ended, full_disk, kill, run, signalled, warm
+
+from imagination import page_rebuild
+from imagination.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+ITERATIONS = 5
+NETWORK = ("http.", "socket.")
+
+
+@dataclass
+class Tally:
+    """What the torture came to."""
+
+    points: int = 0
+    tried: int = 0
+    losses: List[str] = field(default_factory=list)
+    hangs: List[str] = field(default_factory=list)
+    tracebacks: List[str] = field(default_factory=list)
+
+    def note(self, what: str, ended: Ended) -> None:
+        if ended.hung:
+            self.hangs.append(what)
+        if ended.traceback:
+            self.tracebacks.append(f"{what}: {ended.output[-300:]}")
+
+    def figures(self) -> Dict[str, Any]:
+        return {
+            "points": self.points, "tried": self.tried,
+            "losses": len(self.losses), "hangs": len(self.hangs), "tracebacks": len(self.tracebacks),
+        }  # fmt: skip
+
+
+class Range:
+    """A workspace maker, engines that outlive the victims, and the undisturbed run to compare with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "requests.txt"
+        self.log.touch()
+        self.engines = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("engines.py")), str(self.log)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.engines.stdout is not None
+        self.addresses: Dict[str, str] = json.loads(self.engines.stdout.readline())
+        warm()
+        self.count = 0
+
+    def close(self) -> None:
+        assert self.engines.stdin is not None
+        self.engines.stdin.close()
+        self.engines.wait(20)
+
+    def workspace(self, seed: Optional[int] = 7) -> Path:
+        """A fresh workspace with a small project that needs all its iterations and never passes."""
+        self.count += 1
+        place = self.folder / f"workspace-{self.count}"
+        project = place / "projects" / "p"
+        shutil.copytree(str(ROOT / "projects" / "demo" / "config"), str(project / "config"))
+        (project / "input").mkdir()
+        with Image.open(ROOT / "projects" / "demo" / "input" / "input.png") as picture:
+            picture.resize((64, 48)).save(project / "input" / "input.png")
+        host, port = self.addresses["comfyui"].rsplit("/", 1)[1].split(":")
+        change(project / "config" / "AIGen.yaml", comfyui={"host": host, "port": int(port)})
+        change(project / "config" / "AIGen.yaml", parameters={"steps": 1, "seed": seed, "denoise": 0.4})
+        rules = yaml.safe_load((project / "config" / "rules.yaml").read_text(encoding="utf-8"))
+        rules["project"].update(name="p", max_iterations=ITERATIONS)
+        rules["acceptance_criteria"].append(
+            {"field": "night", "question": "Is it black and white?", "intent": "change"}
+        )
+        (project / "config" / "rules.yaml").write_text(yaml.safe_dump(rules), encoding="utf-8")
+        vision = {"provider": "ollama", "model": "builtin", "base_url": self.addresses["vision"], "retry_delay": 0}
+        (project / "config" / "AIVis.yaml").write_text(yaml.safe_dump(vision), encoding="utf-8")
+        (place / "viewer").mkdir()  # a page of the user's own: nothing is copied, which is no part of a run
+        return place
+
+    def requests(self) -> collections.Counter[str]:
+        """What was asked since the last time, by what it asked for."""
+        lines = [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+        self.log.write_text("", encoding="utf-8")
+        return collections.Counter(lines)
+
+
+def change(path: Path, **parts: Dict[str, Any]) -> None:
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for name, values in parts.items():
+        data[name] = {**(data.get(name) or {}), **values}
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+
+
+ARGUMENTS = ("--project", "p")
+COSTLY = ("POST /prompt ", "POST /api/chat ", "POST /api/generate ")
+
+
+def costs(requests: collections.Counter[str]) -> collections.Counter[str]:
+    """The requests that take GPU time or money."""
+    return collections.Counter({key: count for key, count in requests.items() if key.startswith(COSTLY)})
+
+
+def undisturbed(place: Range) -> Tuple[Dict[str, str], collections.Counter[str], Tuple[str, ...]]:
+    workspace = place.workspace()
+    ended = run(workspace, ARGUMENTS)
+    assert ended.code == 1, ended.output
+    found = tree(workspace / "projects" / "p"), costs(place.requests()), ended.points
+    shutil.rmtree(str(workspace))
+    return found
+
+
+def disturbed(
+    place: Range,
+    tally: Tally,
+    what: str,
+    at: int,
+    act: Act,
+    codes: Tuple[int, ...],
+    wanted: Tuple[Any, Any],
+    **how: Any,
+) -> None:
+    """Disturb a run at a point, let it go on, and compare with the undisturbed one."""
+    workspace = place.workspace()
+    place.requests()
+    tally.tried += 1
+    ended = run(workspace, ARGUMENTS, at, act, **how)
+    tally.note(what, ended)
+    if len(ended.points) < at:  # threads take turns otherwise than in the undisturbed run: this point never came
+        codes = (1,)
+    if ended.code not in codes:
+        tally.losses.append(f"{what}: ended with {ended.code}, not {codes}: {ended.output[-300:]}")
+    last = ended
+    if ended.code != 1 and not is_over(workspace):
+        last = run(workspace, ARGUMENTS)
+        tally.note(f"{what}, resumed", last)
+    elif (
+        ended.code != 1
+    ):  # the next would be a new run: what is left to do is the page, which any start brings up to date
+        page_rebuild.rebuild_all(workspace / "projects")
+        last = Ended(1, "", ())
+    compare(place, tally, what, last, workspace, wanted)
+    shutil.rmtree(str(workspace))
+
+
+def is_over(workspace: Path) -> bool:
+    checkpoint = Store(workspace / "projects" / "p").read_checkpoint()
+    return checkpoint is not None and checkpoint.status == "exhausted"
+
+
+def compare(place: Range, tally: Tally, what: str, last: Ended, workspace: Path, wanted: Tuple[Any, Any]) -> None:
+    files, asked = wanted
+    if last.code != 1:
+        tally.losses.append(f"{what}: the resumed run ended with {last.code}: {last.output[-300:]}")
+        return
+    for each in differences(files, tree(workspace / "projects" / "p")):
+        tally.losses.append(f"{what}: {each}")
+    extra = costs(place.requests()) - asked
+    if sum(extra.values()) > 1:  # the one that was in flight
+        tally.losses.append(f"{what}: asked twice: {dict(extra)}")
+
+
+def picked(points: Tuple[str, ...], every: int, offset: int = 0) -> Iterator[Tuple[int, str]]:
+    for number, name in enumerate(points, 1):
+        if (number - 1 - offset) % every == 0:
+            yield number, name
+
+
+# --- the parts ------------------------------------------------------------------------------------------------------------
+
+
+def killed(place: Range, every: int) -> Tally:
+    """SIGKILL at every point."""
+    files, asked, points = undisturbed(place)
+    tally = Tally(points=len(points))
+    for at, name in picked(points, every):
+        disturbed(place, tally, f"killed at {at} ({name})", at, kill, (-signal.SIGKILL,), (files, asked))
+    return tally
+
+
+def interrupted(place: Range, every: int) -> Tally:
+    """SIGINT and SIGTERM at every point, by turns: resume point written, exit code 130 or 143."""
+    files, asked, points = undisturbed(place)
+    tally = Tally(points=len(points))
+    for turn, (at, name) in enumerate(picked(points, every)):
+        number, code = ((signal.SIGINT, 130), (signal.SIGTERM, 143))[turn % 2]
+        what = f"{number.name} at {at} ({name})"
+        disturbed(place, tally, what, at, signalled(number), (code, 1), (files, asked))
+    return tally
+
+
+def disk(place: Range, every: int) -> Tally:
+    """No space left: for one write, and from one write on."""
+    files, asked, points = undisturbed(place)
+    writes = tuple(name for name in points if is_write(name))
+    tally = Tally(points=len(writes))
+    for turn, (at, name) in enumerate(picked(writes, every)):
+        lasting = turn % 2 == 1
+        what = f"disk full {'from' if lasting else 'at'} {at} ({name})"
+        disturbed(place, tally, what, at, full_disk, (4, 1), (files, asked), only=is_write, lasting=lasting)
+    return tally
+
+
+def is_write(name: str) -> bool:
+    return not name.startswith(NETWORK)
+
+
+PARTS = {"killed": killed, "interrupted": interrupted, "disk": disk}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="look at each Nth point")
+    parser.add_argument("--part", choices=sorted(PARTS), action="append", help="only this one; may be repeated")
+    options = parser.parse_args()
+    bad = 0
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        place = Range(Path(folder))
+        try:
+            for name in options.part or PARTS:
+                tally = PARTS[name](place, options.every)
+                print(json.dumps({"part": name, **tally.figures()}), flush=True)
+                for line in [*tally.losses, *tally.hangs, *tally.tracebacks]:
+                    print(f"  {line}", flush=True)
+                bad += len(tally.losses) + len(tally.hangs) + len(tally.tracebacks)
+        finally:
+            place.close()
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,150 @@
+"""A run in a process that ends, or meets a full disk, at a chosen point.
+
+A point is a place where the run touches the world: a file of its project is opened for writing, renamed, removed, a folder
+is made, a request is sent. Python tells of each through its audit hooks, so nothing in the program is patched.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+NETWORK = ("http.client.connect", "http.client.send", "socket.connect")
+MOVES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
+PATIENCE = 120  # s after which a run counts as hung
+
+Act = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: exit code (negative: the signal), what it printed, and the points it passed."""
+
+    code: int
+    output: str
+    points: Tuple[str, ...]
+
+    @property
+    def hung(self) -> bool:
+        return self.code == -signal.SIGALRM
+
+    @property
+    def traceback(self) -> bool:
+        return "Traceback" in self.output
+
+
+def point(event: str, arguments: Tuple[Any, ...], workspace: str) -> Optional[str]:
+    """The name of a point, if the event is one."""
+    if event in NETWORK:
+        return event
+    if event == "open":
+        path, _, flags = arguments
+        if isinstance(path, (str, bytes)) and os.fsdecode(path).startswith(workspace) and (flags or 0) & WRITES:
+            return f"open {_short(path, workspace)}"
+        return None
+    if event not in MOVES or not arguments or not isinstance(arguments[0], (str, bytes)):
+        return None
+    return f"{event} {_short(arguments[0], workspace)}" if os.fsdecode(arguments[0]).startswith(workspace) else None
+
+
+def _short(path: Any, workspace: str) -> str:
+    return os.fsdecode(path)[len(workspace) :]
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)  # it does not come back from this
+
+
+def full_disk() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def signalled(number: int) -> Act:
+    return lambda: os.kill(os.getpid(), number)
+
+
+def run(
+    workspace: Path,
+    arguments: Sequence[str],
+    at: Optional[int] = None,
+    act: Act = kill,
+    only: Callable[[str], bool] = lambda name: True,
+    lasting: bool = False,
+) -> Ended:
+    """Run the tool in a child; at point number `at` (from 1, of those that `only` counts) do `act`, from then on if `lasting`."""
+    out = workspace / "out.txt"
+    trace = workspace / "points.txt"
+    for path in (out, trace):
+        path.write_bytes(b"")
+    child = os.fork()
+    if child == 0:
+        _child(workspace, arguments, at, act, only, lasting, out, trace)
+    _, status = os.waitpid(child, 0)
+    code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    points = tuple(trace.read_text(encoding="utf-8").splitlines())
+    return Ended(code, out.read_text(encoding="utf-8", errors="replace"), points)
+
+
+def _child(
+    workspace: Path,
+    arguments: Sequence[str],
+    at: Optional[int],
+    act: Act,
+    only: Callable[[str], bool],
+    lasting: bool,
+    out: Path,
+    trace: Path,
+) -> None:
+    code = 70
+    try:
+        signal.alarm(PATIENCE)
+        target = os.open(str(out), os.O_WRONLY | os.O_APPEND)
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        log = os.open(str(trace), os.O_WRONLY | os.O_APPEND)
+        _watch(f"{workspace}/projects", at, act, only, lasting, log)
+        from imagination.cli import main
+
+        main.main(args=[*arguments, "--workspace", str(workspace)], prog_name="iterative_imagination")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _watch(projects: str, at: Optional[int], act: Act, only: Callable[[str], bool], lasting: bool, log: int) -> None:
+    state: List[int] = [0]
+
+    def hook(event: str, arguments: Tuple[Any, ...]) -> None:
+        name = point(event, arguments, projects)
+        if name is None or not only(name):
+            return
+        state[0] += 1
+        os.write(log, f"{name}\n".encode())
+        if at is not None and (state[0] == at or (lasting and state[0] > at)):
+            act()
+
+    sys.addaudithook(hook)
+
+
+def warm() -> None:
+    """Load what every run loads, so that each child starts at once."""
+    import imagination.cli
+    import imagination.comfyui
+    import imagination.ollama
+    import imagination.runner
+    import imagination.sandbox  # noqa: F401
