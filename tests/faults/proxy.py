@@ -72,6 +72,7 @@ class Proxy:
     frames: Optional[Callable[[bytes], Optional[List[bytes]]]] = None
     seen: List[Seen] = field(default_factory=list)
     heads: List[bytes] = field(default_factory=list)  # of the requests
+    dripping: float = 0.0  # s between two bytes of a frame that is rewritten
     told: Optional[Callable[[Seen], None]] = None
 
     def __post_init__(self) -> None:
@@ -85,6 +86,10 @@ class Proxy:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def upstream_url(self) -> str:
+        return f"http://{self.upstream[0]}:{self.upstream[1]}"
 
     def close(self) -> None:
         self.open = False
@@ -156,7 +161,12 @@ class Proxy:
                     client.shutdown(socket.SHUT_RDWR)
                 return
             for each in passed:
-                client.sendall(each)
+                if self.dripping:
+                    for byte in each:
+                        client.sendall(bytes([byte]))
+                        time.sleep(self.dripping)
+                else:
+                    client.sendall(each)
 
 
 # --- messages -------------------------------------------------------------------------------------------------------------

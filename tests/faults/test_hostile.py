@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import pytest
 import yaml
-from cut import ALL, many
+from cut import ALL, many, tried
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -41,6 +41,7 @@ SOURCES["prompts.yaml"] = ROOT / "defaults" / "prompts.yaml"
 
 def one_error(path: Path, load: Callable[[Path], Any]) -> bool:
     """Load it; True if it was refused. Whatever else is raised fails the test, and so does a message of several lines."""
+    tried()
     try:
         load(path)
         return False
@@ -149,6 +150,7 @@ def _deeper(data: Any, key: str, value: Any) -> Any:
 @many
 @given(value=VALUES, key=st.sampled_from(KNOWN))
 def test_any_rules_are_looked_over(value: Any, key: str, tmp_path: Path) -> None:
+    tried()
     rules = yaml.safe_load(SOURCES["rules.yaml"].read_text(encoding="utf-8"))
     path = tmp_path / "rules.yaml"
     path.write_text(yaml.safe_dump(_deeper(rules, key, value)), encoding="utf-8", errors="surrogatepass")
@@ -239,6 +241,7 @@ MINES = [
 @many
 @given(data=st.data())
 def test_any_artefact_is_read_or_refused(kind: Any, data: st.DataObject, tmp_path: Path) -> None:
+    tried()
     path = tmp_path / "artefact.json"
     names = st.sampled_from(sorted(kind.model_fields))
     made = st.one_of(JSON, st.dictionaries(names, JSON)).map(lambda value: json.dumps(value).encode())
@@ -254,6 +257,7 @@ def test_any_artefact_is_read_or_refused(kind: Any, data: st.DataObject, tmp_pat
     data=st.one_of(st.binary(max_size=100), st.sampled_from(MINES), JSON.map(lambda value: json.dumps(value).encode()))
 )
 def test_any_ranking_that_is_sent_is_read_or_refused(data: bytes) -> None:
+    tried()
     try:
         read(data)
     except Unfit as err:
@@ -266,6 +270,7 @@ GRAPH = json.loads((ROOT / "defaults" / "workflow" / "img2img_no_mask_api.json")
 @many
 @given(data=st.data())
 def test_any_workflow_is_understood_or_refused(data: st.DataObject) -> None:
+    tried()
     graph = json.loads(json.dumps(GRAPH))
     for _ in range(data.draw(st.integers(1, 3))):
         node = data.draw(st.sampled_from(sorted(graph)))
@@ -296,6 +301,7 @@ def test_any_workflow_is_understood_or_refused(data: st.DataObject) -> None:
     data=st.one_of(st.binary(max_size=100), st.sampled_from(MINES), JSON.map(lambda value: json.dumps(value).encode()))
 )
 def test_any_bytes_are_a_workflow_or_one_error(data: bytes) -> None:
+    tried()
     try:
         trace(read_workflow(data, "w.json"), "w.json")
     except ImaginationError as err:
@@ -337,6 +343,7 @@ HOSTILE_PICTURES = {
 
 @pytest.mark.parametrize("name", sorted(HOSTILE_PICTURES))
 def test_a_hostile_picture_is_refused(name: str, tmp_path: Path) -> None:
+    tried()
     path = tmp_path / "input.png"
     path.write_bytes(HOSTILE_PICTURES[name])
     with pytest.raises(ConfigError, match=r"input\.png") as caught:
@@ -348,6 +355,7 @@ def test_a_hostile_picture_is_refused(name: str, tmp_path: Path) -> None:
 @many
 @given(data=st.data())
 def test_a_damaged_picture_is_read_or_refused(kind: str, data: st.DataObject, tmp_path: Path) -> None:
+    tried()
     path = tmp_path / "input.png"  # whatever it is called: what counts is what it is
     path.write_bytes(data.draw(mutated(picture(kind))))
     try:
@@ -373,6 +381,7 @@ def test_what_is_a_picture_and_something_else_goes_on_as_a_picture_alone(kind: s
     name=st.one_of(st.text(max_size=30), st.sampled_from(["..", ".", "a/b", "a\\b", "C:", "con", "a\0b", "x" * 300]))
 )
 def test_a_name_stays_in_its_folder(name: str) -> None:
+    tried()
     folder = Path("/workspace/projects")
     try:
         place = folder / check_name(name)
@@ -385,6 +394,7 @@ def test_a_name_stays_in_its_folder(name: str) -> None:
 @many
 @given(name=st.text(max_size=30))
 def test_a_run_id_stays_in_its_folder(name: str, tmp_path: Path) -> None:
+    tried()
     from imagination.store import Store
 
     store = Store(tmp_path)

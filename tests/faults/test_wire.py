@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
+import requests
 from proxy import (
+    Seen,
     body,
     drip,
     frame_of,
@@ -196,6 +198,84 @@ def without_the_end(frame: bytes) -> List[bytes]:
 )
 def test_whatever_the_socket_says(bench: WireBench, frames: Callable[[bytes], Optional[List[bytes]]]) -> None:
     bench.comfyui.frames = frames
+    result = bench.run()
+    assert (result.told, result.iterations) == ("fine", FINE), result.stopped
+
+
+# --- ComfyUI: what happens to the job ---------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_restarted_between_queue_and_history_gets_the_job_again(bench: WireBench) -> None:
+    """It has forgotten the job: queue and history are empty, and the socket is closed."""
+    gone = {"left": 6}  # looks at either, until it is asked for the picture again
+
+    def forgets(seen: Seen, count: int) -> Any:
+        known = seen.path.split("?")[0]
+        if known == "/prompt" and seen.method == "POST" and count > 1:
+            gone["left"] = 0
+        if known.startswith("/history") and gone["left"]:
+            gone["left"] -= 1
+            return status(200, b"{}")
+        if known == "/queue" and gone["left"]:
+            return status(200, b'{"queue_running": [], "queue_pending": []}')
+        return None
+
+    bench.comfyui.faults = forgets
+    bench.comfyui.frames = ClosedAfter(1)
+    result = bench.run()
+    assert (result.told, result.iterations) == ("fine", FINE), result.stopped
+
+
+def test_a_job_that_somebody_cancels_in_comfyui_is_a_failed_iteration(bench: WireBench) -> None:
+    cancelled: List[str] = []
+
+    def somebody(frame: bytes) -> List[bytes]:
+        text = text_of(frame)
+        if '"progress"' in text and not cancelled:
+            job = json.loads(text)["data"]["prompt_id"]
+            cancelled.append(job)
+            requests.post(bench.comfyui.upstream_url + "/queue", json={"delete": [job]}, timeout=5)
+            requests.post(bench.comfyui.upstream_url + "/interrupt", json={"prompt_id": job}, timeout=5)
+        return [frame]
+
+    bench.comfyui.frames = somebody
+    result = bench.run()
+    assert cancelled and result.stopped is None
+    assert result.iterations in (["failed", "ok", "ok"], FINE)  # it may have been done before the order came
+
+
+@pytest.mark.parametrize("proxy", ["comfyui", "vision"])
+def test_a_server_that_is_not_there_stops_the_run_before_anything_is_made(bench: WireBench, proxy: str) -> None:
+    getattr(bench, proxy).close()
+    result = bench.run()
+    assert isinstance(result.stopped, ServiceError) and result.stopped.exit_code == 3 and result.stopped.hint
+    assert result.iterations == []
+
+
+def test_a_server_that_goes_in_mid_run_and_comes_back_is_waited_for(bench: WireBench) -> None:
+    gone = iter([True] * 3)
+    bench.comfyui.faults = lambda seen, count: (
+        reset if count > 1 and seen.path == "/prompt" and next(gone, False) else None
+    )
+    result = bench.run()
+    assert (result.told, result.iterations) == ("fine", FINE), result.stopped
+
+
+@pytest.mark.parametrize("count", [1, 20, 80, 200, 400, -1, -200])
+def test_a_reset_at_any_byte_of_a_picture_is_asked_for_again(bench: WireBench, count: int) -> None:
+    bench.comfyui.faults = at("/view", reset_after(count), 1)
+    result = bench.run()
+    assert (result.told, result.iterations) == ("fine", FINE), result.stopped
+
+
+def test_a_picture_that_drips_ends_in_the_timeout_of_the_settings(bench: WireBench) -> None:
+    bench.comfyui.faults = at("/view", drip(0.05), 1)
+    result = bench.run()
+    assert (result.told, result.iterations) == ("fine", FINE), result.stopped
+
+
+def test_frames_that_drip_hold_nothing_up(bench: WireBench) -> None:
+    bench.comfyui.frames, bench.comfyui.dripping = lambda frame: [frame], 0.01
     result = bench.run()
     assert (result.told, result.iterations) == ("fine", FINE), result.stopped
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
+from xml.etree import ElementTree
 
 import yaml
 from PIL import Image
@@ -28,6 +30,7 @@ from imagination.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 ITERATIONS = 5
+TOO_LONG = 3600  # s for a file of tests
 NETWORK = ("http.", "socket.")
 
 
@@ -74,6 +77,8 @@ class Range:
         assert self.engines.stdin is not None
         self.engines.stdin.close()
         self.engines.wait(20)
+        assert self.engines.stdout is not None
+        self.engines.stdout.close()
 
     def workspace(self, seed: Optional[int] = 7) -> Path:
         """A fresh workspace with a small project that needs all its iterations and never passes."""
@@ -225,7 +230,50 @@ def is_write(name: str) -> bool:
     return not name.startswith(NETWORK)
 
 
-PARTS = {"killed": killed, "interrupted": interrupted, "disk": disk}
+# --- the parts that are tests -------------------------------------------------------------------------------------------------
+
+
+def tests(*names: str) -> Tally:
+    """Every case of some files of tests, in a process of their own; a failure is a loss."""
+    here = Path(__file__).parent
+    tally = Tally()
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        told, count = Path(folder, "told.xml"), Path(folder, "count")
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={told}", *(str(here / name) for name in names)]
+        environ = {**os.environ, "TORTURE": "all", "TORTURE_COUNT": str(count)}
+        try:
+            subprocess.run(command, env=environ, cwd=str(ROOT), capture_output=True, timeout=TOO_LONG, check=False)
+        except subprocess.TimeoutExpired:
+            tally.hangs.append(" ".join(names))
+            return tally
+        cases = list(ElementTree.parse(told).iter("testcase"))
+        tally.points, tally.tried = len(cases), int(count.read_text(encoding="ascii")) or len(cases)
+        for case in cases:
+            failure = next((part for kind in ("failure", "error") for part in case.iter(kind)), None)
+            if failure is not None:
+                name = f"{case.get('classname')}::{case.get('name')}: {failure.get('message')}"
+                (tally.tracebacks if "Traceback" in name else tally.losses).append(name[:400])
+    return tally
+
+
+def faults(place: Range, every: int) -> Tally:
+    """Faults on the wire, odd disks, words that steer, and the key through all of it."""
+    return tests("test_wire.py", "test_disk.py", "test_untrusted.py", "test_secrets.py")
+
+
+def inputs(place: Range, every: int) -> Tally:
+    """Hostile files."""
+    return tests("test_hostile.py")
+
+
+def long(place: Range, every: int) -> Tally:
+    """500 iterations."""
+    return tests("test_long_run.py")
+
+
+PARTS = {
+    "killed": killed, "interrupted": interrupted, "disk": disk, "faults": faults, "inputs": inputs, "long": long,
+}  # fmt: skip
 
 
 def main() -> int:

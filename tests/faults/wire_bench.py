@@ -6,9 +6,10 @@ import contextlib
 import io
 import itertools
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 from urllib.parse import urlsplit
 
 import yaml
@@ -92,6 +93,7 @@ class WireBench:
         self.fallback = Proxy(address(start_vision()))
         self.project = Project("p", root / "projects" / "p", Workspace(root))
         self.store = Store(self.project.root)
+        self.now: Callable[[], float] = time.time
         shutil.copytree(str(ROOT / "projects" / "demo" / "config"), str(self.project.root / "config"))
         (self.project.root / "input").mkdir()
         with Image.open(ROOT / "projects" / "demo" / "input" / "input.png") as picture:
@@ -131,7 +133,7 @@ class WireBench:
                 judge = Judge(eyes, setup.templates, setup.rules, notes="")
                 tools = Tools(
                     generator, eyes, judge, ear, ready.choices,
-                    draw_seed=lambda: 7, new_id=lambda: f"00000000-0000-4000-8000-{next(ids):012d}",
+                    now=self.now, draw_seed=lambda: 7, new_id=lambda: f"00000000-0000-4000-8000-{next(ids):012d}",
                 )  # fmt: skip
                 outcome = Loop(setup, self.store, opening, tools).run()
             except ImaginationError as err:

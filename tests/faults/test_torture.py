@@ -1,0 +1,24 @@
+"""The quick cut of `torture.py`: a few points of each kind, spread over a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cut import ALL
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked child")
+@pytest.mark.parametrize(("part", "every"), [("killed", 160), ("interrupted", 200), ("disk", 150)])
+def test_nothing_is_lost(part: str, every: int) -> None:
+    script = Path(__file__).with_name("torture.py")  # on its own: to fork among a suite's threads is to ask for trouble
+    asked = [sys.executable, str(script), "--part", part, "--every", "1" if ALL else str(every)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    figures = json.loads(done.stdout)
+    assert figures["points"] >= 200 and figures["tried"] > 2
+    assert [figures[name] for name in ("losses", "hangs", "tracebacks")] == [0, 0, 0]
