@@ -154,19 +154,22 @@ class LiveDisplay(Observer):
         self._live.start()
 
     def _block(self) -> Group:
+        """Always three lines: two threads draw it, and one that thinks it lower than it is leaves a line standing."""
         width = max(10, self._console.width - 34)
         bar = ProgressBar(total=max(1, self._steps), completed=self._step, width=min(24, width))
         head = Table.grid(padding=(0, 1))
+        for _ in range(4):
+            head.add_column(no_wrap=True, overflow="ellipsis")
         steps = f"step {self._step}/{self._steps}" if self._steps else ""
         head.add_row(
             Text(f"iteration {self._iteration}/{self._max}", "bold"), bar, Text(steps), Text(self._doing, "cyan")
         )
         used = self._clock() - self._started
         line = Text(f"  used {duration(used)}{self._to_go(used)}{self._best}", "dim")
-        lines = [line] + ([Text(f"  fails: {self._failing}", "yellow")] if self._failing else [])
-        for each in lines:
+        fails = Text(f"  fails: {self._failing}" if self._failing else "", "yellow")
+        for each in (line, fails):
             each.truncate(max(10, self._console.width - 1), overflow="ellipsis")
-        return Group(head, *lines)
+        return Group(head, line, fails)
 
     def _to_go(self, used: float) -> str:
         """At the pace so far, if it takes all iterations: more is not known."""

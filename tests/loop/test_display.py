@@ -61,6 +61,32 @@ def test_no_line_is_wider_than_the_terminal(bench: Bench, width: int) -> None:
     assert [line for line in shown(console) if len(line) > width and folder not in line] == []
 
 
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_live_block_keeps_its_height(bench: Bench, width: int) -> None:
+    """Rich redraws it from a thread of its own; drawn at two heights it covers a finished line, or leaves one of its own."""
+    drawn: List[str] = []
+
+    class Watching(ScriptedGenerator):
+        def generate(self, *given: Any, **named: Any) -> Any:
+            drawn.append(picture_of(display))
+            return super().generate(*given, **named)
+
+    console = terminal(width)
+    display = LiveDisplay(console)
+    display._doing = "waiting in ComfyUI's queue"
+    display._step, display._steps = 12, 12
+    drawn.append(picture_of(display))
+    bench.run(Watching(), ScriptedVision([NONE, ALL], 0.95), observer=display)
+    display.close()
+    assert {text.count("\n") for text in drawn} == {3}, drawn
+
+
+def picture_of(display: LiveDisplay) -> str:
+    console = terminal(display._console.width)
+    console.print(display._block())
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_text_of_a_model_is_plain_text_on_the_terminal(bench: Bench) -> None:
     console = terminal()
     bench.rules(max_iterations=1)
