@@ -78,7 +78,8 @@ def run(
     \b
     Examples:
       iterativectl run --project demo --reset
-      iterativectl run --project demo --seed-from-ranking latest --seed-ranking-mode top3
+      iterativectl run --project demo --seed-from-ranking latest \\
+        --seed-ranking-mode top3
     """
     check_run_options(reset, resume_from)
     if seed_ranking_mode and not seed_from_ranking:

@@ -35,7 +35,8 @@ def report(project: str, run_id: Optional[str], output: Optional[str], workspace
     \b
     Examples:
       iterativectl report --project demo
-      iterativectl report --project demo --run 2026-01-09_22-25-59 --output demo.html
+      iterativectl report --project demo --run 2026-01-09_22-25-59
+      iterativectl report --project demo --output demo.html
     """
     from .runner import guarded
 

@@ -124,3 +124,9 @@ def test_the_help_of_every_command_shows_an_example(path: Tuple[str, ...]) -> No
     text = CliRunner().invoke(main, [*path, "--help"], prog_name="iterativectl").output
     example = " ".join(["iterativectl", *path])
     assert any(line.strip().startswith(example) for line in text.splitlines() if not line.startswith("Usage"))
+
+
+@pytest.mark.parametrize("path", sorted(path for path, _ in commands(main)), ids=" ".join)
+def test_no_line_of_help_is_broken_by_a_terminal_of_80_columns(path: Tuple[str, ...]) -> None:
+    told = CliRunner().invoke(main, [*path, "--help"], terminal_width=80).output
+    assert [line for line in told.splitlines() if len(line) > 80] == []
