@@ -89,7 +89,8 @@ def read_json(path: Path, hint: str = REDO) -> Optional[Any]:
     except OSError as err:
         raise StoreError(f"{path} cannot be read: {err.strerror or err}") from err
     except (ValueError, RecursionError) as err:
-        raise StoreError(f"{path} is damaged: it is no JSON", hint) from err
+        where = f" (line {err.lineno}, column {err.colno})" if isinstance(err, json.JSONDecodeError) else ""
+        raise StoreError(f"{path} is damaged: it is no JSON{where}", hint) from err
     if not isinstance(data, dict):
         raise StoreError(f"{path} is damaged: it is no JSON object", hint)
     return data
@@ -304,7 +305,7 @@ class Run:
 
     def ranking(self) -> Ranking:
         """The human ranking. Raises StoreError where there is none that can be read."""
-        data = read_json(self.ranking_file)
+        data = read_json(self.ranking_file, "mend it there if you wrote it by hand, or rank the iterations again")
         if data is None:
             raise StoreError(
                 f"run {self.run_id} has no ranking ({self.ranking_file})", "rank its iterations in the viewer"

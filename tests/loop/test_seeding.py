@@ -112,6 +112,14 @@ def test_a_broken_ranking_is_one_line(bench: Bench, ranked: str, order: Sequence
     assert isinstance(stopped, StoreError) and told in stopped.message and "\n" not in stopped.message
 
 
+def test_a_slip_in_a_ranking_written_by_hand_is_told_with_its_place(bench: Bench, ranked: str) -> None:
+    path = bench.project.root / "working" / ranked / "human" / "ranking.json"
+    path.write_text('{"ranking":\n  ["3" "1"]}', encoding="utf-8")
+    stopped = bench.run_stopped(ScriptedGenerator(), ScriptedVision([ALL]), seed_from=ranked)
+    assert isinstance(stopped, StoreError) and stopped.message.endswith("it is no JSON (line 2, column 8)")
+    assert "rank the iterations again" in stopped.hint and "--resume-from" not in stopped.hint
+
+
 def test_unknown_runs_and_missing_rankings_are_one_line(bench: Bench) -> None:
     outcome = bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
     for run_id, told in (
