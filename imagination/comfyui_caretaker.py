@@ -77,6 +77,8 @@ class Caretaker:
     def restart(self, folder: Optional[str], python: Optional[str], arguments: Sequence[str], wait: float) -> int:
         """End it and start it as before, with what is named now in its place."""
         before = read_daemon(self._record)
+        if before is None and look(self._address.url).is_comfyui:
+            raise self._not_ours()
         given = arguments or (before.arguments if before else ())
         # all that can be wrong comes first: it must not end what runs
         home = self._find_again(before, folder, python)
@@ -97,10 +99,7 @@ class Caretaker:
             click.echo(f"the ComfyUI that was started (pid {daemon.pid}) has ended by itself{other}")
             forget(self._record)
         if sight.is_comfyui:
-            raise ImaginationError(
-                f"ComfyUI at {self._address.url} was not started by iterativectl here, and is left running",
-                "end it where it was started",
-            )
+            raise self._not_ours()
         if not daemon:
             click.echo(f"ComfyUI is not running at {self._address.url}")
         return 0
@@ -192,6 +191,12 @@ class Caretaker:
         return self._say_running("answers", look(daemon.url))
 
     # --- in words ---
+
+    def _not_ours(self) -> ImaginationError:
+        return ImaginationError(
+            f"ComfyUI at {self._address.url} was not started by iterativectl here, and is left running",
+            "end it where it was started",
+        )
 
     def _died(self, code: Optional[int]) -> ServiceError:
         lines = tail(self._log)

@@ -315,6 +315,12 @@ def test_a_recycled_pid_does_not_keep_it_from_starting(machine: Machine, bystand
     assert bystander.poll() is None
 
 
+def test_a_restart_of_somebody_elses_looks_for_no_folder_first(machine: Machine) -> None:
+    with comfyui_of_somebody_else(machine.port):
+        refused = machine.give("restart")
+    assert (refused.exit_code, "was not started by iterativectl here" in refused.stderr) == (1, True)
+
+
 def test_a_comfyui_of_somebody_else_is_used_but_never_ended(machine: Machine) -> None:
     with comfyui_of_somebody_else(machine.port):
         status = machine.give("status")
