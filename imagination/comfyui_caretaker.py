@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -133,6 +134,7 @@ class Caretaker:
         listen = listening_address(self._address)
         sight = look(self._address.url)
         if sight.is_comfyui:
+            self._say_what_it_was_not_given(arguments)
             return self._say_running("runs already", sight)
         state_folder(self._root)
         process = None
@@ -143,6 +145,7 @@ class Caretaker:
                 process, daemon = self._launch(find(), listen, arguments)
             else:
                 click.echo(f"ComfyUI is being started already (pid {daemon.pid})")
+                self._say_what_it_was_not_given(arguments)
         return self._wait_for(daemon, process, wait)
 
     def _refuse_a_taken_port(self) -> None:
@@ -211,6 +214,14 @@ class Caretaker:
             f"ComfyUI does not answer at {daemon.url} after {seconds:g} s; it is left at work (pid {daemon.pid})",
             f"see {self._log}; `iterativectl comfyui status` looks again, `stop` ends it, --wait N waits longer",
         )
+
+    def _say_what_it_was_not_given(self, arguments: Sequence[str]) -> None:
+        """Arguments reach only what is started: they must not seem to be in force."""
+        daemon = self._living()
+        if not arguments or (daemon and list(arguments) == daemon.arguments):
+            return
+        how = "`comfyui restart` with the same words gives it them" if daemon else "end it where it was started first"
+        click.echo(f"warning: it runs already, without {shlex.join(arguments)}; {how}", err=True)
 
     def _say_running(self, verb: str, sight: Sight) -> int:
         daemon = self._living()

@@ -178,6 +178,15 @@ def test_arguments_reach_it_and_survive_a_restart(machine: Machine) -> None:
     assert machine.arguments() == [*ours, "--highvram"]
 
 
+def test_arguments_for_one_that_runs_already_are_not_dropped_in_silence(machine: Machine) -> None:
+    machine.start(ANSWERING, "--", "--lowvram")
+    assert machine.give("start", "--", "--lowvram").stderr == ""
+    assert machine.give("start").stderr == ""
+    told = machine.give("start", "--", "--highvram")
+    assert (told.exit_code, machine.arguments()[-1]) == (0, "--lowvram")
+    assert "without --highvram; `comfyui restart` with the same words gives it them" in told.stderr
+
+
 def test_a_restart_after_a_crash_remembers_how_it_was_started(machine: Machine) -> None:
     machine.start(ANSWERING, "--", "--lowvram")
     end(machine.daemon)
