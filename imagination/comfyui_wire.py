@@ -29,7 +29,8 @@ from .execution import first_line
 log = logging.getLogger(__name__)
 
 START_HINT = (
-    "start it with `python main.py` in ComfyUI's folder, or set comfyui.host and comfyui.port in config/AIGen.yaml"
+    "start ComfyUI with `iterativectl comfyui start`, or `python main.py` in its folder; "
+    "or set comfyui.host and comfyui.port in config/AIGen.yaml"
 )
 ADDRESS_HINT = "is comfyui.host in config/AIGen.yaml the address of a ComfyUI server?"
 LATE = 1.0  # s past its time that a frame which is already coming in may take

@@ -120,7 +120,7 @@ def _look_at_ollama(
 
 
 def _ollama_wire(settings: VisionSettings, environ: Mapping[str, str]) -> Wire:
-    hint = "Start it with: ollama serve (or set base_url in AIVis.yaml, or OLLAMA_HOST)"
+    hint = "start Ollama with: ollama serve (or set base_url in AIVis.yaml, or OLLAMA_HOST)"
     if settings.provider == BUILTIN:
         from .sandbox import start_vision
 

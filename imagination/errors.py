@@ -71,7 +71,7 @@ class NotReady(ServiceError):
 
     def __init__(self, errors: Sequence[ImaginationError]) -> None:
         hints = dict.fromkeys(err.hint for err in errors if err.hint)
-        super().__init__("the services are not ready", "; ".join(hints))
+        super().__init__("the services are not ready", "\n".join(hints))
         self.problems = tuple(err.message for err in errors)
 
 

@@ -62,7 +62,7 @@ class Ollama:
         self._options = dict(options or {})
         self._keep_alive, self._unloads = keep_alive_value(keep_alive)
         self._sleep = sleep
-        hint = "Start it with: ollama serve (or set base_url in AIVis.yaml, or OLLAMA_HOST)"
+        hint = "start Ollama with: ollama serve (or set base_url in AIVis.yaml, or OLLAMA_HOST)"
         self._wire = Wire("Ollama", ollama_url(base_url), key=key, timeout=timeout, hint=hint)
         # Absent means true for thinking models since 0.12.4; false is accepted by every model (ollama.md §6).
         self._habits = Habits(num_ctx=count(self._options.get("num_ctx")) or DEFAULT_NUM_CTX, think=think or False)

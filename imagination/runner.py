@@ -106,12 +106,12 @@ def _told(err: ImaginationError) -> int:
 
 
 def tell(err: ImaginationError) -> None:
-    """Show an error on stderr: what is wrong, each problem of several, what to do."""
+    """Show an error on stderr: what is wrong, each problem of several, what to do about each."""
     log.debug("stopped by %s", type(err).__name__, exc_info=err)
     problems = err.problems
     lines = [f"error: {clean(err.message, 2000)}"]
     lines += [f"  {clean(problem, 2000)}" for problem in problems if len(problems) > 1]
-    lines += [f"hint: {clean(err.hint, 2000)}"] if err.hint else []
+    lines += [f"hint: {clean(line, 2000)}" for line in err.hint.splitlines()]  # each is pasted on its own
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()  # Python 3.8 buffers what is no terminal
 

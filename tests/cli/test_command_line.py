@@ -89,6 +89,16 @@ def test_3_a_service_that_cannot_be_reached(desk: Desk, comfyui: Any, vision: An
     assert run_ids(project) == []
 
 
+def test_3_two_services_that_cannot_be_reached_have_a_hint_each(desk: Desk) -> None:
+    project = desk.project()
+    port = dead_port()
+    desk.write(project / "config" / "AIGen.yaml", {**GENERATION, "comfyui": {"host": "127.0.0.1", "port": port}})
+    vision = {"provider": "ollama", "model": "eyes", "base_url": f"http://127.0.0.1:{port}", "retries": 0}
+    desk.write(project / "config" / "AIVis.yaml", vision)
+    hints = [line for line in desk.run("--project", "p").output.splitlines() if line.startswith("hint: ")]
+    assert [hint.split("`")[0].split(":")[1] for hint in hints] == [" start ComfyUI with ", " start Ollama with"]
+
+
 def test_3_a_checkpoint_file_that_the_server_does_not_have(desk: Desk) -> None:
     project = desk.project()
     desk.write(project / "config" / "AIGen.yaml", {**GENERATION, "model": {"ckpt_name": "other.safetensors"}})
