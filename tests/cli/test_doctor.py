@@ -195,6 +195,7 @@ def refused_key(bench: Bench) -> None:
     bench.ollama.routes["GET /v1/models"] = Says(refusal, 401)
     url = f"{bench.ollama.url}/v1"
     bench.change("AIVis", provider="openrouter", model="qwen/vl", base_url=url, api_key=KEY, keep_alive=None)
+    (bench.folder / "config" / "AIVis.yaml").chmod(0o600)  # a key that others can read is a finding of its own
 
 
 def blind_fallback(bench: Bench) -> None:
