@@ -6,6 +6,7 @@ The workspace is the folder that holds `projects/`. Templates come from its `def
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 import secrets
 import shlex
@@ -116,17 +117,19 @@ class Workspace:
             name = path.name
         folder = self.projects / check_name(name)
         if not folder.is_dir():
-            have = ", ".join(self.names()) or "none"
-            make = (
-                "iterativectl demo"
-                if name == "demo"
-                else f"iterativectl project create {shlex.quote(name)} --input PICTURE"
-            )
-            raise ConfigError(
-                f"there is no project {name} in {self.projects} (there are: {have})",
-                f"make it with: {make}, or name the folder that holds projects/ with --workspace",
-            )
+            raise self._unknown(name)
         return Project(name, folder, self)
+
+    def _unknown(self, name: str) -> ConfigError:
+        have = self.names()
+        near = difflib.get_close_matches(_folded(name), [_folded(each) for each in have], n=1)
+        meant = next((each for each in have if near and _folded(each) == near[0]), None)
+        make = "iterativectl demo" if name == "demo" else f"iterativectl project create {shlex.quote(name)} --input PICTURE"
+        guess = f"did you mean {meant}? Else make" if meant else "make"
+        return ConfigError(
+            f"there is no project {name} in {self.projects} (there are: {', '.join(have) or 'none'})",
+            f"{guess} it with: {make}, or name the folder that holds projects/ with --workspace",
+        )
 
     def templates(self) -> List[Path]:
         """Template folders, the first that has a file wins."""

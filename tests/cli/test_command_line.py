@@ -139,6 +139,8 @@ def test_an_unknown_project_names_those_there_are(desk: Desk) -> None:
     (desk.root / "projects" / ".new.new" / "config").mkdir(parents=True)  # left behind by a killed `--rules`
     result = desk.run("--project", "lakes")
     assert f"there is no project lakes in {desk.root / 'projects'} (there are: garden, lake)" in result.output
+    assert "hint: did you mean lake? Else make it with: iterativectl project create lakes" in result.output
+    assert "did you mean" not in desk.run("--project", "winter").output
 
 
 def test_the_workspace_is_the_nearest_folder_upward(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
