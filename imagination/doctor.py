@@ -28,9 +28,10 @@ def examine(
     Takes no longer than the slowest of them, and about `cap` seconds at most. Raises ConfigError if there is no such project.
     """
     home = workspace.project(project) if project else templates_of(workspace)
-    files = read_files(home, named=project is not None)
+    named = option_of(project, option)
+    files = read_files(home, project is not None, named)
     sighting = Sighting()
-    checks = carry_out(_probes(files, workspace, option_of(project, option), environ, sighting), cap)
+    checks = carry_out(_probes(files, workspace, named, environ, sighting), cap)
     return _once([*checks, *sharing(files, environ, sighting)])
 
 

@@ -56,9 +56,9 @@ def templates_of(workspace: Workspace) -> Project:
     return Project("templates", workspace.root / "defaults", workspace)
 
 
-def read_files(project: Project, named: bool) -> Files:
-    """Read what the run would read. Nothing is raised: each problem is a check."""
-    told = _Told()
+def read_files(project: Project, named: bool, option: str = "") -> Files:
+    """Read what the run would read. Nothing is raised: each problem is a check. `option` names it to other commands."""
+    told = _Told(option)
     rules = told.ask("rules", project.rules, lambda: load_rules(project.rules)) if named else None
     path = project.generation
     if named:
@@ -96,23 +96,24 @@ def _in_force(project: Project, max_iterations: int) -> Path:
 class _Told:
     """Collects the problems of several files."""
 
-    def __init__(self) -> None:
+    def __init__(self, option: str) -> None:
         self.checks: List[Check] = []
+        self._option = option
 
     def ask(self, name: str, path: Path, read: Callable[[], T]) -> Optional[T]:
         try:
             return read()
         except ImaginationError as err:
-            mend = " | ".join(err.hint.splitlines()) or _edit(name, path, err.message)
+            mend = " | ".join(err.hint.splitlines()) or _edit(name, path, err.message, self._option)
             self.checks += [failure(name, text, mend) for text in (err.problems or (err.message,))]
             return None
 
 
-def _edit(name: str, path: Path, message: str) -> str:
+def _edit(name: str, path: Path, message: str, option: str) -> str:
     if message.endswith("does not exist"):
         return f"put it there; an example: {Path('defaults') / 'config' / path.name}"
     if name == "rules":
-        return "correct that line of rules.yaml; `iterativectl rules check` tells more"
+        return f"correct that line of rules.yaml; for more: iterativectl rules check{option}"
     what = f"correct {name}" if name in ("prompts", "workflow") else f"correct that line of {path.name}"
     return f"{what}; the files in defaults/ have an example of every key"
 

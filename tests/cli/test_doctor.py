@@ -332,6 +332,11 @@ def test_the_problem_of_a_file_has_its_line(bench: Bench) -> None:
     assert f"{path}:{number} " in troubles()[0]["text"]
 
 
+def test_the_command_that_tells_more_of_the_rules_can_be_pasted(bench: Bench) -> None:
+    bench.change("rules", project={"name": "p"})
+    assert troubles()[0]["mend"].endswith("for more: iterativectl rules check --project p")
+
+
 def test_settings_of_an_unfinished_run_are_the_ones_looked_at(bench: Bench) -> None:
     """The run reads working/AIGen.yaml: mending the configured file alone would not help."""
     working = bench.folder / "working"
