@@ -66,7 +66,8 @@ def _suggest(name: str, apply: bool, workspace: Optional[str]) -> int:
     values = _ask(project, text, Store(project.root))
     planned = plan(project.rules, text, proposals(values, rules.record), project.name)
     notes = "" if rules.record.project.disable_general_notes else general_notes(values)
-    click.echo("\n".join(_shown(project.rules, text, planned, notes)))
+    for line in _shown(project.rules, text, planned, notes):
+        click.echo(line)
     if not planned.taken:
         click.echo("Nothing to change." if not planned.left else "Nothing that can be changed.")
     elif apply:
@@ -86,6 +87,7 @@ def _ask(project: Project, rules: str, store: Store) -> dict[str, object]:
 
     from .config import load_texts, load_vision, read_text
     from .prompts import Templates
+    from .services import BUILTIN
     from .suggest import list_notes, request
     from .vision import Vision
 
@@ -94,6 +96,9 @@ def _ask(project: Project, rules: str, store: Store) -> dict[str, object]:
     own = project.root / "config" / "rules_guidelines.md"
     guidelines = read_text(own if own.is_file() else project.workspace.template("config/rules_guidelines.md"))
     asked = request(templates, rules, guidelines, list_notes(_rankings(store)))
+    if settings.provider == BUILTIN:
+        _warn(f"the built-in engine only measures pictures and proposes nothing; name a model in {project.vision}")
+        return {}
     handler = _on_stderr()
     logging.getLogger("imagination").addHandler(handler)
     try:

@@ -437,9 +437,9 @@ def test_the_unfinished_run_is_thought_of(shop: Shop, model: Model) -> None:
     assert "--resume-from N or --reset" in shop.suggest("--apply").stderr
 
 
-def test_the_demo_needs_no_model(desk: Desk) -> None:
+def test_the_built_in_engine_is_said_to_propose_nothing(desk: Desk) -> None:
     root = desk.project("p")
     (root / "input" / "input.png").write_bytes(png())
     result = runner().invoke(main, ["rules", "suggest", "--project", "p"])
-    assert result.exit_code == 0, result.output
-    assert result.stdout.endswith("Nothing to change.\n")
+    assert (result.exit_code, result.stdout) == (0, "Nothing to change.\n")
+    assert "the built-in engine only measures pictures and proposes nothing; name a model in" in result.stderr
