@@ -74,13 +74,24 @@ def _told(made: Created, workspace: Optional[str]) -> List[str]:
     source = f"{inside}: the example picture, as no --input was given" if made.example else inside
     return [
         f"made     {made.project.root}",
-        f"rules    config/rules.yaml: {counts}, from {made.source}",
+        f"rules    config/rules.yaml: {counts}",
+        f"         from {_named(made.source)}",
         f"input    {source}",
         *(["         put your own picture in its place"] if made.example else []),
-        "next     look at config/AIGen.yaml (checkpoint) and config/AIVis.yaml (model), then",
+        "next     name your checkpoint in config/AIGen.yaml and the vision model in",
+        "         config/AIVis.yaml, then",
         f"         iterativectl rules check --project {name}{where}",
         f"         iterativectl run --project {name}{where}",
     ]
+
+
+def _named(source: Path) -> str:
+    """Where rules came from; what ships with the tool by its name, for nobody looks for it in its folder."""
+    from .workspace import shipped
+
+    if source.parent == shipped("rules"):
+        return f"the example {source.stem}"
+    return "the template" if source.parent == shipped("defaults") / "config" else str(source)
 
 
 @project.command("list")

@@ -124,7 +124,11 @@ class Workspace:
         have = self.names()
         near = difflib.get_close_matches(_folded(name), [_folded(each) for each in have], n=1)
         meant = next((each for each in have if near and _folded(each) == near[0]), None)
-        make = "iterativectl demo" if name == "demo" else f"iterativectl project create {shlex.quote(name)} --input PICTURE"
+        make = (
+            "iterativectl demo"
+            if name == "demo"
+            else f"iterativectl project create {shlex.quote(name)} --input PICTURE"
+        )
         guess = f"did you mean {meant}? Else make" if meant else "make"
         return ConfigError(
             f"there is no project {name} in {self.projects} (there are: {', '.join(have) or 'none'})",

@@ -53,6 +53,17 @@ def test_a_project_is_made_of_the_template_with_the_example_as_its_picture(desk:
     assert written == template.replace("name: my-project", "name: office")
 
 
+@pytest.mark.parametrize(
+    ("rules", "told"), [([], "the template"), (["--from", "hair-copper"], "the example hair-copper")]
+)
+def test_what_is_told_of_a_new_project_fits_a_terminal(desk: Desk, rules: List[str], told: str) -> None:
+    result = ctl("project", "create", "p", *rules)
+    made, *others = result.output.splitlines()
+    assert made == f"made     {desk.root / 'projects' / 'p'}"
+    assert f"         from {told}" in others
+    assert [line for line in others if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("named", ["season-winter", "season-winter.yaml", "rules/season-winter.yaml"])
 def test_an_example_is_taken_by_its_name(desk: Desk, named: str) -> None:
     assert (
