@@ -67,8 +67,7 @@ def _create(name: str, rules: Optional[str], picture: Optional[str], workspace: 
 def _told(made: Created, workspace: Optional[str]) -> List[str]:
     import shlex
 
-    name = shlex.quote(made.project.name)
-    where = f" --workspace {shlex.quote(workspace)}" if workspace else ""
+    name, where = shlex.quote(made.project.name), _where(workspace)
     counts = f"{len(made.rules.acceptance_criteria)} criteria, {len(made.rules.questions)} questions"
     inside = made.picture.relative_to(made.project.root).as_posix()
     source = f"{inside}: the example picture, as no --input was given" if made.example else inside
@@ -83,6 +82,13 @@ def _told(made: Created, workspace: Optional[str]) -> List[str]:
         f"         iterativectl rules check --project {name}{where}",
         f"         iterativectl run --project {name}{where}",
     ]
+
+
+def _where(workspace: Optional[str]) -> str:
+    """--workspace as it was given, for a command that is to be pasted."""
+    import shlex
+
+    return f" --workspace {shlex.quote(workspace)}" if workspace else ""
 
 
 def _named(source: Path) -> str:
@@ -193,7 +199,10 @@ def _demo(reset: bool, verbose: bool, option: Optional[str]) -> int:
     else:
         made = workspace.copy_in("demo", shipped("projects/demo"))
         click.echo(f"made {made.root}")
-    return run_command(Order("demo", None, None, None, reset, False, verbose, str(workspace.root)))
+    code = run_command(Order("demo", None, None, None, reset, False, verbose, str(workspace.root)))
+    if code in (0, 1):
+        click.echo(f"how it came about: iterativectl viewer start --open{_where(option)}")
+    return code
 
 
 def _workspace(option: Optional[str]) -> Workspace:

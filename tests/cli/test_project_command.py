@@ -342,6 +342,7 @@ def test_the_demo_is_made_in_any_folder_and_runs(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     demo = folder / "projects" / "demo"
     assert f"made {demo}" in said(result)
+    assert result.output.endswith(f"how it came about: iterativectl viewer start --open --workspace {folder}\n")
     assert (demo / "output" / "output.png").is_file()
     first = (demo / "config" / "rules.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert first == "# yaml-language-server: $schema=../schema/rules.schema.json"
