@@ -76,9 +76,9 @@ def _intents(rules: Rules) -> Iterator[Remark]:
             reason = f"{criterion.field} does not say whether it changes or preserves"
             advice = "add intent: change (the edit you ask for) or intent: preserve (what must stay)"
             yield Remark("warning", "no-intent", (CRITERIA, index), reason, advice)
-        elif criterion.intent == "change" and not criterion.must_include:
-            reason = f"{criterion.field} asks for a change, but names no term for the positive prompt"
-            advice = "add must_include with one or two visible things, unless no word would help"
+        elif criterion.intent == "change" and not criterion.must_include and not criterion.ban_terms:
+            reason = f"{criterion.field} asks for a change, but names no term for either prompt"
+            advice = "add must_include with one or two visible things (or ban_terms, where something has to go)"
             yield Remark("hint", "no-must-include", (CRITERIA, index), reason, advice)
     if intents == {"change"}:
         advice = "add a criterion with intent: preserve for what an edit must not spoil"

@@ -109,6 +109,12 @@ def test_both_intents_are_needed(intents: Tuple[str, ...], expected: List[Tuple[
 
 def test_a_change_without_a_term_is_hinted_at() -> None:
     assert found([{**CHANGE, "must_include": []}, PRESERVE]) == [("hint", "no-must-include", "acceptance_criteria[0]")]
+    assert found([{**CHANGE, "must_include": [], "ban_terms": ["dust"]}, PRESERVE]) == []  # what has to go is named
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "rules").glob("*.yaml")), ids=lambda path: str(path.stem))
+def test_the_shipped_examples_are_without_fault(path: Path) -> None:
+    assert look_over(path) == []
 
 
 # --- terms ---------------------------------------------------------------------------------------------------------------
