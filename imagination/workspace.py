@@ -276,7 +276,7 @@ class Project:
         lies = f" (there is {', '.join(others)}: rename it)" if others else ""
         raise ConfigError(
             f"{exact} is missing{lies}",
-            f"put a picture there, or run with --project {shlex.quote(self.name)} --input PICTURE",
+            f"put a picture there, or: iterative-imagination --project {shlex.quote(self.name)} --input PICTURE",
         )
 
     def has_input(self) -> bool:
