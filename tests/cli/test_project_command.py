@@ -99,6 +99,20 @@ def test_every_example_makes_a_project_without_warnings(desk: Desk, name: str) -
     assert (told["counts"]["error"], told["counts"]["warning"]) == (0, 0)
 
 
+def test_the_template_says_how_to_try_it_on_the_built_in_engines(tmp_path: Path) -> None:
+    (tmp_path / "projects").mkdir()
+    ctl("project", "create", "p", "--workspace", tmp_path)
+    config = tmp_path / "projects" / "p" / "config"
+    text = (config / "AIGen.yaml").read_text(encoding="utf-8")
+    named = re.search(r"`builtin` runs .*\n.*ckpt_name (\S+)\.\n", text)
+    assert named, text
+    text = text.replace("host: localhost", "host: builtin").replace("sd_xl_base_1.0.safetensors", named[1])
+    (config / "AIGen.yaml").write_text(text, encoding="utf-8")
+    (config / "AIVis.yaml").write_text("provider: builtin\n", encoding="utf-8")
+    result = ctl("run", "--project", "p", "--dry-run", "--workspace", tmp_path)
+    assert (result.exit_code, "ready: a run would start" in result.output) == (0, True), result.output
+
+
 def test_comments_and_windows_line_ends_of_a_rules_file_are_kept(desk: Desk) -> None:
     text = (
         "# mine\r\nproject:\r\n  max_iterations: 3 # few\r\nacceptance_criteria:\r\n"
