@@ -34,11 +34,10 @@
     const hash = window.location.hash;
     if (hash === "") { await newest(); return; }
     const route = ii.route(hash);
-    if (shown && shown.hash === hash.split("?")[0] && route.view === "run") return;  // filters rewrite the address themselves
     const leaving = shown;
     if (leaving) leaving.page.close();
     const page = ii.views[route.view](route);
-    shown = { hash: hash.split("?")[0], page };
+    shown = { page };
     crumbs(route);
     document.title = title(route);
     const place = followed ? undefined : places.get(hash);  // taken now: filling the page scrolls it
