@@ -39,6 +39,7 @@
       dividers.hidden = view.mode !== "slider";
       gains.hidden = view.mode !== "difference";
       gains.lastChild.textContent = `${view.gain}×`;
+      box.classList.toggle("zoomed", view.zoom > 1);
       level.textContent = `${Math.round(view.zoom * 100)} %`;
       split.value = String(view.split);
     }
@@ -74,10 +75,11 @@
       show();
     }
 
-    function within(event) {
-      const pane = event.target.closest(".pane") || panes.after.node;
-      const frame = pane.getBoundingClientRect();
-      return { x: event.clientX - frame.left, y: event.clientY - frame.top };
+    /** A point of the window within the pane it lies on; the event's target will not do, for the box holds the pointer. */
+    function within(x, y) {
+      const frames = [panes.after, panes.before].map(({ node: each }) => each.getBoundingClientRect());
+      const frame = frames.find(({ left, right }) => x >= left && x <= right) || frames[0];
+      return { x: x - frame.left, y: y - frame.top };
     }
 
     // --- mouse and touch --------------------------------------------------------------------------------------------------
@@ -103,12 +105,12 @@
     const release = (event) => { held.delete(event.pointerId); };
     box.addEventListener("pointerup", release);
     box.addEventListener("pointercancel", release);
-    box.addEventListener("dblclick", (event) => (view.zoom > 1 ? reset() : zoom(3, within(event))));
+    box.addEventListener("dblclick", (event) => (view.zoom > 1 ? reset() : zoom(3, within(event.clientX, event.clientY))));
     // the wheel alone scrolls the page; with Ctrl (which is how browsers report a pinch on a touchpad) it zooms
     box.addEventListener("wheel", (event) => {
       if (!event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
-      zoom(Math.exp(-event.deltaY / 200), within(event));
+      zoom(Math.exp(-event.deltaY / 200), within(event.clientX, event.clientY));
     }, { passive: false });
 
     function divide(event) {
@@ -120,8 +122,7 @@
     function pinch(moved, was, now) {
       const [, other] = [...held.entries()].find(([id]) => id !== moved);
       const distance = (point) => Math.hypot(point.x - other.x, point.y - other.y) || 1;
-      const frame = box.getBoundingClientRect();
-      zoom(distance(now) / distance(was), { x: (now.x + other.x) / 2 - frame.left, y: (now.y + other.y) / 2 - frame.top });
+      zoom(distance(now) / distance(was), within((now.x + other.x) / 2, (now.y + other.y) / 2));
     }
 
     // --- keys -------------------------------------------------------------------------------------------------------------
