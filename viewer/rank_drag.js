@@ -4,6 +4,7 @@
   const ii = window.imagination;
   const EDGE = 70;  // px at the top and bottom of the window where the page begins to scroll
   const SPEED = 14;  // px a frame, at most
+  const START = 6;  // px after which a press on a picture is a drag
 
   /** Items dropped within `list` are placed: `place(number, index)`, the index counted without the item itself. */
   ii.rankDrag = (list, { place }) => {
@@ -18,48 +19,75 @@
       return { index: below < 0 ? others.length : below, before: below < 0 ? null : others[below] };
     }
 
-    function watch(grip, node, number) {
-      grip.addEventListener("pointerdown", (down) => {
+    /** From now until it is let go. */
+    function hold(grip, node, number, down) {
+      grip.setPointerCapture(down.pointerId);
+      let [x, y] = [down.clientX, down.clientY];
+      let target = null;
+      let frame = 0;
+      const ghost = shadow(node, x, y);
+      const draw = () => {
+        ghost.move(x, y);
+        target = indexAt(x, y, number);
+        if (!target) line.remove();
+        else if (line.nextElementSibling !== target.before || line.parentElement !== list) list.insertBefore(line, target.before);
+      };
+      const scroll = () => {
+        const up = Math.max(0, EDGE - y);
+        const by = up ? -up : Math.max(0, y - (window.innerHeight - EDGE));
+        if (by) { window.scrollBy({ top: Math.max(-SPEED, Math.min(SPEED, by / 4)), behavior: "instant" }); draw(); }
+        frame = window.requestAnimationFrame(scroll);
+      };
+      const move = (event) => { [x, y] = [event.clientX, event.clientY]; draw(); };
+      const end = (drop) => {
+        window.cancelAnimationFrame(frame);
+        for (const [name, act] of Object.entries(acts)) grip.removeEventListener(name, act);
+        window.removeEventListener("keydown", escape, true);
+        ghost.remove();
+        line.remove();
+        node.classList.remove("held");
+        if (drop && target) place(number, target.index);
+      };
+      const acts = { pointermove: move, pointerup: () => end(true), pointercancel: () => end(false) };
+      const escape = (event) => { if (event.key === "Escape") { event.stopPropagation(); end(false); } };
+      for (const [name, act] of Object.entries(acts)) grip.addEventListener(name, act);
+      window.addEventListener("keydown", escape, true);
+      node.classList.add("held");
+      frame = window.requestAnimationFrame(scroll);
+    }
+
+    /** The grip takes hold at once, by mouse, pen and finger. */
+    function grip(handle, node, number) {
+      handle.addEventListener("pointerdown", (down) => {
         if (down.button) return;
         down.preventDefault();
-        grip.focus();
-        grip.setPointerCapture(down.pointerId);
-        let [x, y] = [down.clientX, down.clientY];
-        let target = null;
-        let frame = 0;
-        const ghost = shadow(node, x, y);
-        const draw = () => {
-          ghost.move(x, y);
-          target = indexAt(x, y, number);
-          if (!target) line.remove();
-          else if (line.nextElementSibling !== target.before || line.parentElement !== list) list.insertBefore(line, target.before);
-        };
-        const scroll = () => {
-          const up = Math.max(0, EDGE - y);
-          const by = up ? -up : Math.max(0, y - (window.innerHeight - EDGE));
-          if (by) { window.scrollBy({ top: Math.max(-SPEED, Math.min(SPEED, by / 4)), behavior: "instant" }); draw(); }
-          frame = window.requestAnimationFrame(scroll);
-        };
-        const move = (event) => { [x, y] = [event.clientX, event.clientY]; draw(); };
-        const end = (drop) => {
-          window.cancelAnimationFrame(frame);
-          for (const [name, act] of Object.entries(acts)) grip.removeEventListener(name, act);
-          window.removeEventListener("keydown", escape, true);
-          ghost.remove();
-          line.remove();
-          node.classList.remove("held");
-          if (drop && target) place(number, target.index);
-        };
-        const acts = { pointermove: move, pointerup: () => end(true), pointercancel: () => end(false) };
-        const escape = (event) => { if (event.key === "Escape") { event.stopPropagation(); end(false); } };
-        for (const [name, act] of Object.entries(acts)) grip.addEventListener(name, act);
-        window.addEventListener("keydown", escape, true);
-        node.classList.add("held");
-        frame = window.requestAnimationFrame(scroll);
+        handle.focus();
+        hold(handle, node, number, down);
       });
     }
 
-    return { watch };
+    /** The picture is taken by the mouse, once it moves: a click still looks at it, and a finger still scrolls. */
+    function picture(button, node, number) {
+      let dragged = false;
+      button.addEventListener("dragstart", (event) => event.preventDefault());
+      button.addEventListener("click", (event) => { if (dragged) event.stopImmediatePropagation(); dragged = false; }, true);
+      button.addEventListener("pointerdown", (down) => {
+        dragged = false;
+        if (down.button || down.pointerType !== "mouse") return;
+        const move = (event) => {
+          if (Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < START) return;
+          stop();
+          dragged = true;
+          window.addEventListener("pointerup", () => window.setTimeout(() => { dragged = false; }), { once: true, capture: true });
+          hold(button, node, number, event);
+        };
+        const stop = () => { window.removeEventListener("pointermove", move); window.removeEventListener("pointerup", stop); };
+        window.addEventListener("pointermove", move);
+        window.addEventListener("pointerup", stop);
+      });
+    }
+
+    return { grip, picture };
   };
 
   /** A small copy of the picture that follows the pointer. */

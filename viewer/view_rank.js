@@ -145,7 +145,8 @@
       const node = h("li", { class: "item", "data-iteration": number }, parts.grip, parts.place, this.thumb(number),
         h("div", { class: "about" }, h("div", { class: "row" }, h("b", {}, `Iteration ${number}`), parts.score, parts.badges), parts.note,
           h("div", { class: "row acts" }, parts.up, parts.down, parts.top, parts.out)));
-      this.drag.watch(parts.grip, node, number);
+      this.drag.grip(parts.grip, node, number);
+      this.drag.picture(node.querySelector(".look"), node, number);
       this.pickable(parts.grip, number, at);
       return Object.assign(node, { parts });
     }
@@ -158,7 +159,8 @@
         const add = h("button", { type: "button", class: "small", "aria-label": `Rank iteration ${number}`, onclick: () => this.add(number) }, "Rank");
         const made = h("li", { class: "card", "data-iteration": number }, this.thumb(number),
           h("div", { class: "row name" }, grip, h("span", {}, h("b", {}, `Iteration ${number}`), score)), add);
-        this.drag.watch(grip, made, number);
+        this.drag.grip(grip, made, number);
+        this.drag.picture(made.querySelector(".look"), made, number);
         return Object.assign(made, { parts: { score, add } });
       });
       node.parts.score.textContent = `score ${ii.score(row)}`;

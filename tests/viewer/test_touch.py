@@ -59,3 +59,19 @@ def test_a_double_click_zooms_where_it_is_in_either_half(disk: Site) -> None:
     page.mouse.dblclick(frame["x"] + frame["width"] * 0.75, frame["y"] + frame["height"] / 2)
     x = page.evaluate("new DOMMatrix(document.querySelector('.pane.before img').style.transform).e")
     assert x == pytest.approx(-2 * 0.75 * frame["width"], abs=3)
+
+
+def test_a_picture_is_ranked_by_dragging_it_and_still_opens_by_a_click(disk: Site) -> None:
+    run = make_run(disk.root, "house", iterations=3, failed=[], fallback=[])
+    page = disk.visit(f"#/house/{run.run_id}/rank").page
+    page.wait_for_selector(".pool li:nth-child(3)")
+    look = page.locator(".pool [data-iteration='2'] .look").bounding_box()
+    place = page.locator(".ranking > section").first.bounding_box()
+    page.mouse.move(look["x"] + 20, look["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(place["x"] + 200, place["y"] + 60, steps=6)
+    page.mouse.up()
+    page.wait_for_selector(".item[data-iteration='2']")
+    assert page.locator(".lightbox").count() == 0
+    page.click(".item[data-iteration='2'] .look")
+    page.wait_for_selector(".lightbox[open]")
