@@ -27,6 +27,11 @@
   ii.badge = (text, kind) => h("span", { class: `badge ${kind}` }, text);
 
   /** The state of a run; one that says it goes on but has been silent for long is told apart. */
+  /** Says that it goes on, but has not been heard of for long. */
+  ii.isSilent = (run, now = Date.now() / 1000) => run.status === "running" && now - (run.updated_at || 0) > SILENCE;
+
+  ii.LONG = 60;  // cards; more are laid out only as they come near, and a long run opens in half the time
+
   ii.stateBadge = (run, now = Date.now() / 1000) => {
     const [word, kind] = STATES[run.status] || ["unknown", "open"];
     const silent = run.status === "running" && now - (run.updated_at || 0) > SILENCE;

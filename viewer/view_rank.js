@@ -96,6 +96,7 @@
       const focused = document.activeElement;
       arrange(this.list, ranked.map((number, at) => this.item(this.run.row(number), at, ranked.length)));
       arrange(this.pool, others.map((row) => this.poolItem(row)));
+      this.pool.classList.toggle("long", others.length > ii.LONG);
       if (focused && focused !== document.activeElement && focused.isConnected) focused.focus();  // moving a node takes its focus
       this.empty.hidden = ranked.length > 0;
       this.buttons.undo.disabled = !this.history.past.length;

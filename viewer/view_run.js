@@ -21,7 +21,6 @@
     return { node: page.node, ready, close: () => { alone = false; stop(); page.close(); } };
   };
 
-  const LONG = 60;  // cards
 
   class Page {
     constructor(run, filters) {
@@ -80,8 +79,8 @@
     place(cards) {
       const keep = new Set(cards);
       for (const child of [...this.grid.children]) if (!keep.has(child)) child.remove();
-      this.grid.classList.toggle("long", cards.length > LONG);
-    cards.forEach((card, at) => { if (this.grid.children[at] !== card) this.grid.insertBefore(card, this.grid.children[at] || null); });
+      this.grid.classList.toggle("long", cards.length > ii.LONG);
+      cards.forEach((card, at) => { if (this.grid.children[at] !== card) this.grid.insertBefore(card, this.grid.children[at] || null); });
     }
 
     card(row) {

@@ -367,3 +367,14 @@ def test_a_ranking_written_while_the_page_is_open_elsewhere_is_seen_on_reload(di
     rebuild_all(disk.root / "projects")
     visit.page.reload()
     visit.page.wait_for_selector(".item[data-iteration='2']")
+
+
+def test_of_a_long_run_only_near_pictures_are_laid_out(disk: Site) -> None:
+    run = make_run(disk.root, "long", iterations=90, size=(64, 48))
+    visit = disk.visit(f"#/long/{run.run_id}/rank")
+    page = visit.page
+    page.wait_for_selector(".pool li:nth-child(80)", state="attached")
+    far = "document.querySelector('.pool li:nth-child(80) img').checkVisibility({contentVisibilityAuto: true})"
+    assert page.evaluate(far) is False
+    page.evaluate("document.querySelector('.pool li:nth-child(80)').scrollIntoView()")
+    visit.wait(far)
