@@ -137,6 +137,16 @@
       return this.rows.get(number) || tidy({ iteration: number, unreadable: true });
     }
 
+    /** Where its picture lies; when it was made again this is another address, since a browser goes on showing what it has for the old one. */
+    image(number) { return this.files.image(number) + this.#made(number); }
+
+    thumb(number) { return this.files.thumb(number) + this.#made(number); }
+
+    #made(number) {
+      const { timestamp } = this.row(number);
+      return typeof timestamp === "number" ? `?${timestamp}` : "";
+    }
+
     /** All that is known of one iteration; null when it cannot be read. */
     async detail(number) {
       if (!this.details.has(number)) {

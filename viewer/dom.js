@@ -26,6 +26,23 @@
   /** Give a node these children in place of the ones it has. */
   ii.fill = (node, ...children) => node.replaceChildren(...shown(children));
 
+  const filled = new WeakMap();
+
+  /**
+   * Fill a node, but only when the facts behind it have changed: what is selected or loaded in it stays otherwise.
+   * A link or button that has the focus keeps it, or the one like it gets it.
+   */
+  ii.refill = (node, facts, children) => {
+    const now = JSON.stringify(facts);
+    if (filled.get(node) === now) return;
+    filled.set(node, now);
+    const held = node.contains(document.activeElement) ? document.activeElement : null;
+    ii.fill(node, children());
+    if (held) [...node.querySelectorAll("a[href], button")].find((each) => each === held || alike(each, held))?.focus({ preventScroll: true });
+  };
+
+  const alike = (one, other) => one.getAttribute("href") === other.getAttribute("href") && one.textContent === other.textContent;
+
   /** A value kept for this browser; where storage is shut off, nothing is kept and nothing breaks. */
   ii.keep = {
     get(key) {

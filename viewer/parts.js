@@ -19,23 +19,25 @@
       h("span", { "aria-hidden": "true" }, sign), h("span", { class: "unseen" }, label ? `${label} ${word}` : word));
   };
 
+  /** What a row says of a criterion; null where nobody judged. */
+  ii.result = (row, field) => (row.source === "fallback" ? null : row.results[field]);
+
   const STATES = {
     running: ["running", "accent"], passed: ["passed", "pass"], exhausted: ["out of iterations", "warn"], stopped: ["stopped", "fail"],
   };
   const SILENCE = 600;  // s without a sign of life after which a run may be dead
 
-  ii.badge = (text, kind) => h("span", { class: `badge ${kind}` }, text);
-
-  /** The state of a run; one that says it goes on but has been silent for long is told apart. */
   /** Says that it goes on, but has not been heard of for long. */
   ii.isSilent = (run, now = Date.now() / 1000) => run.status === "running" && now - (run.updated_at || 0) > SILENCE;
 
   ii.LONG = 60;  // cards; more are laid out only as they come near, and a long run opens in half the time
 
-  ii.stateBadge = (run, now = Date.now() / 1000) => {
+  ii.badge = (text, kind) => h("span", { class: `badge ${kind}` }, text);
+
+  /** The state of a run; one that has been silent for long is told apart. */
+  ii.stateBadge = (run) => {
     const [word, kind] = STATES[run.status] || ["unknown", "open"];
-    const silent = run.status === "running" && now - (run.updated_at || 0) > SILENCE;
-    return silent ? ii.badge(`no news since ${ii.moment(run.updated_at)}`, "warn") : ii.badge(word, kind);
+    return ii.isSilent(run) ? ii.badge(`no news since ${ii.moment(run.updated_at)}`, "warn") : ii.badge(word, kind);
   };
 
   /** Badges of one iteration: best, failed, judged by nobody, by the fallback model. */
@@ -61,7 +63,7 @@
   ii.rowPicture = (run, row) => {
     const alt = `Iteration ${row.iteration}`;
     if (row.picture === false) return h("span", { class: "nopicture" }, row.status === "failed" ? "no picture was made" : "no picture");
-    return ii.picture(run.files.thumb(row.iteration), alt, { loading: "lazy", class: "thumb" });
+    return ii.picture(run.thumb(row.iteration), alt, { loading: "lazy", class: "thumb" });
   };
 
   // --- copying ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@
     const node = h("div", {}, ii.heading(`Iteration ${number}`));
     const places = { top: h("div", {}), stage: h("div", {}), facts: h("div", { class: "columns" }) };
     node.append(places.top, places.stage, places.facts);
-    let shown = "";
     let open = true;
 
     async function look() {
@@ -18,13 +17,10 @@
       if (!open) return;
       const [detail, before] = await Promise.all([run.detail(number), number > 1 ? run.detail(number - 1) : null]);
       const row = run.row(number);
-      const now = JSON.stringify([run.last, run.best, row, detail, before]);
-      if (!open || now === shown) return;
-      const first = !shown;
-      shown = now;
-      ii.fill(places.top, header(run, row, number));
-      if (first) ii.fill(places.stage, picture(run, row));  // the stage stays as it is while the rest is brought up to date
-      ii.fill(places.facts, detail ? facts(run, row, detail, before) : ii.empty(why(run, number)));
+      if (!open) return;
+      ii.refill(places.top, [row, run.best, number < run.last], () => header(run, row, number));
+      ii.refill(places.stage, [row.unreadable, row.picture, run.image(number)], () => picture(run, row));
+      ii.refill(places.facts, [row, detail, before, detail || why(run, number)], () => (detail ? facts(run, row, detail, before) : ii.empty(why(run, number))));
     }
 
     const keys = (event) => {
@@ -53,7 +49,7 @@
   function picture(run, row) {
     if (row.unreadable) return null;
     if (row.picture === false) return ii.empty(row.status === "failed" ? "No picture was made." : "There is no picture.");
-    return ii.stage({ src: run.files.original, label: "Original" }, { src: run.files.image(row.iteration), label: `Iteration ${row.iteration}` });
+    return ii.stage({ src: run.files.original, label: "Original" }, { src: run.image(row.iteration), label: `Iteration ${row.iteration}` });
   }
 
   function facts(run, row, detail, before) {

@@ -21,7 +21,7 @@
 
   function stage(run, numbers) {
     if (numbers.some((number) => run.row(number).picture === false)) return ii.empty("One of the two has no picture.");
-    const [before, after] = numbers.map((number) => ({ src: run.files.image(number), label: `Iteration ${number}` }));
+    const [before, after] = numbers.map((number) => ({ src: run.image(number), label: `Iteration ${number}` }));
     return ii.stage(before, after);
   }
 

@@ -10,7 +10,7 @@
   /** All projects. */
   ii.views.projects = () => listing(
     () => [ii.heading("Projects")],
-    (projects) => (projects.length ? h("ul", { class: "cards wide" }, [...projects].sort(later).map(projectCard)) : nothing("There is no project yet.")),
+    (projects, card) => (projects.length ? h("ul", { class: "cards wide" }, [...projects].sort(later).map((each) => card(each.project, each, each.runs[0], () => projectCard(each)))) : nothing("There is no project yet.")),
   );
 
   /** The one worked on last comes first. */
@@ -20,11 +20,11 @@
   /** The runs of one project. */
   ii.views.project = ({ project }) => listing(
     () => [ii.heading(project)],
-    (projects) => {
+    (projects, card) => {
       const found = projects.find((each) => each.project === project);
       if (!found) return nothing(`There is no project called ${project} here.`);
       if (!found.runs.length) return ii.empty("No run yet. Start one: ", h("code", {}, `iterativectl run --project ${ii.shell(project)}`));
-      return h("ul", { class: "cards wide" }, found.runs.map((run) => runCard(project, run)));
+      return h("ul", { class: "cards wide" }, found.runs.map((run) => card(run.run_id, run, run, () => runCard(project, run))));
     },
   );
 
@@ -36,33 +36,40 @@
   function listing(head, body) {
     const place = h("div", {});
     const node = h("div", {}, head(), place);
-    let shown = "";
+    const cards = new Map();
+    let shown = null;
+    /** A card stays the same node until its facts change: its pictures are not loaded anew. */
+    const card = (key, facts, run, make) => {
+      const node = cards.get(key) || h("li", { class: "card lead" });
+      cards.set(key, node);
+      ii.refill(node, [facts, run && ii.isSilent(run)], make);
+      return node;
+    };
     async function look() {
       const projects = await ii.readIndex();
-      const now = JSON.stringify(projects);
-      if (now === shown || (projects === null && shown)) return;  // an index that is being replaced: the old one stays
-      shown = now;
-      ii.fill(place, body(projects || []));
+      if (projects === null && shown) return;  // an index that is being replaced: the old one stays
+      shown = projects || [];
+      ii.refill(place, [shown, shown.map(({ runs }) => runs.some((run) => ii.isSilent(run)))], () => body(shown, card));
     }
-    return { node, ready: look(), close: ii.follow(look, () => shown.includes('"running"')) };
+    return { node, ready: look(), close: ii.follow(look, () => (shown || []).some(({ runs }) => runs.some((run) => run.status === "running"))) };
   }
 
   function projectCard({ project, input, runs }) {
     const [newest] = runs;
-    return h("li", { class: "card lead" },
+    return [
       h("h2", {}, h("a", { href: ii.link(project) }, project), " ", newest && ii.stateBadge(newest)),
       newest ? pictures(project, newest) : input && h("div", { class: "pair" }, h("figure", {}, ii.picture(ii.address(project, ...input.split("/")), `Input of ${project}`, { loading: "lazy" }), h("figcaption", {}, "input"))),
       h("p", {}, newest ? [ii.plural(runs.length, "run"), ", last ", h("a", { href: ii.link(project, newest.run_id) }, ii.moment(newest.started_at))] : "no run yet"),
-      newest && unmet(newest));
+      newest && unmet(newest)];
   }
 
   function runCard(project, run) {
-    return h("li", { class: "card lead" },
+    return [
       h("h2", {}, h("a", { href: ii.link(project, run.run_id) }, run.run_id), " ", ii.stateBadge(run)),
       pictures(project, run),
       h("p", {}, `${ii.plural(run.last_iteration || 0, "iteration")}, best score ${ii.number(run.best_score, 1)}`,
         run.best_iteration ? ` in iteration ${run.best_iteration}` : "", `, ${ii.moment(run.started_at)}`, run.ranked ? ", ranked" : ""),
-      unmet(run));
+      unmet(run)];
   }
 
   function pictures(project, run) {

@@ -175,7 +175,7 @@
 
     thumb(number) {
       const row = this.run.row(number);
-      return h("button", { type: "button", class: "look", "aria-label": `Look at iteration ${number}`, onclick: () => ii.lightbox(this.run.files.image(number), `Iteration ${number}`) }, ii.rowPicture(this.run, row));
+      return h("button", { type: "button", class: "look", "aria-label": `Look at iteration ${number}`, onclick: () => ii.lightbox(this.run.image(number), `Iteration ${number}`) }, ii.rowPicture(this.run, row));
     }
 
     // --- acts -------------------------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@
         this.show();
         this.buttons.duel.focus();
       };
-      const side = (number, better) => h("figure", {}, h("button", { type: "button", class: "choice", "aria-label": `Iteration ${number} is better`, onclick: () => answer(better) }, ii.picture(this.run.files.image(number), `Iteration ${number}`)), h("figcaption", {}, `Iteration ${number}, score ${ii.score(this.run.row(number))}`));
+      const side = (number, better) => h("figure", {}, h("button", { type: "button", class: "choice", "aria-label": `Iteration ${number} is better`, onclick: () => answer(better) }, ii.picture(this.run.image(number), `Iteration ${number}`)), h("figcaption", {}, `Iteration ${number}, score ${ii.score(this.run.row(number))}`));
       const draw = () => {
         if (!duel.pair) { stop(); return; }
         const [fresh, placed] = duel.pair;

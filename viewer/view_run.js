@@ -13,6 +13,7 @@
       const changed = await run.refresh();
       if (!alone) return;
       if (changed) page.show();
+      else if (run.head) page.tell();  // a run that has fallen silent says so
       if (changed && before && run.last > before) ii.announce(`Iteration ${run.last}: score ${ii.score(run.row(run.last))}`);
     };
     if (run.head) page.show();
@@ -26,7 +27,8 @@
     constructor(run, filters) {
       Object.assign(this, { run, filters, cards: new Map(), chosen: [] });
       this.top = h("div", {}, ii.heading(run.project, " ", h("small", {}, run.id)));
-      this.state = h("div", {});
+      this.places = { status: h("div", {}), pictures: h("div", {}), criteria: h("div", {}) };
+      this.state = h("div", {}, Object.values(this.places));
       this.chart = ii.chart(run);
       this.form = h("div", {});
       this.count = h("p", { class: "count", role: "status" });
@@ -52,11 +54,18 @@
       const { run } = this;
       if (!this.body.contains(this.grid)) return;
       this.body.hidden = false;
-      ii.fill(this.state, status(run), summary(run), criteria(run));
+      this.tell();
+      const { pictures, criteria } = this.places;
+      ii.refill(pictures, [run.best, run.best && [run.image(run.best), ii.score(run.row(run.best))]], () => summary(run));
+      const tallies = tally(run);
+      ii.refill(criteria, tallies, () => criteriaList(tallies));
       if (!this.form.firstChild && run.criteria.length) ii.fill(this.form, ii.filterForm(run.criteria, this.filters, (now) => this.filter(now)));
       this.chart.update(run.list());
       this.arrange();
     }
+
+    /** How the run stands. */
+    tell() { ii.refill(this.places.status, [this.run.head, ii.isSilent(this.run.head)], () => status(this.run)); }
 
     filter(filters) {
       this.filters = filters;
@@ -134,22 +143,29 @@
     const best = run.best ? run.row(run.best) : null;
     return h("div", { class: "hero" },
       h("figure", {}, ii.picture(run.files.original, "The original"), h("figcaption", {}, "original")),
-      best ? h("figure", {}, h("a", { href: ii.link(run.project, run.id, best.iteration) }, ii.picture(run.files.image(best.iteration), `Best so far: iteration ${best.iteration}`)),
+      best ? h("figure", {}, h("a", { href: ii.link(run.project, run.id, best.iteration) }, ii.picture(run.image(best.iteration), `Best so far: iteration ${best.iteration}`)),
         h("figcaption", {}, `★ iteration ${best.iteration}, score ${ii.score(best)}`))
         : h("div", { class: "nopicture" }, "no judged picture yet"));
   }
 
-  /** Each criterion with how often it was met; never met comes first to mind, so it says so. */
-  function criteria(run) {
+  /** Each criterion: how often it was met, and whether the best picture meets it. */
+  function tally(run) {
     const judged = run.list().filter((row) => row.source === "aivis");
-    if (!run.criteria.length) return null;
     const best = run.best ? run.row(run.best) : null;
-    return h("ul", { class: "criteria" }, run.criteria.map(({ field, question, intent }) => {
-      const met = judged.filter((row) => row.results[field] === true).length;
-      const never = judged.length > 0 && met === 0;
-      return h("li", { class: never ? "never" : "" }, best && ii.mark(best.results[field], field), h("span", {}, h("b", {}, field), intent ? h("small", {}, ` ${intent}`) : null, h("span", { class: "question" }, question)),
-        h("span", { class: "tally" }, judged.length ? (never ? "never met" : `met in ${met} of ${judged.length}`) : ""));
-    }));
+    return {
+      best: run.best,
+      judged: judged.length,
+      criteria: run.criteria.map(({ field, question, intent }) => ({ field, question, intent, best: best && ii.result(best, field), met: judged.filter((row) => row.results[field] === true).length })),
+    };
+  }
+
+  /** Never met comes first to mind, so it says so. */
+  function criteriaList({ best, judged, criteria }) {
+    if (!criteria.length) return null;
+    const line = ({ field, question, intent, best: verdict, met }) => h("li", { class: judged && !met ? "never" : "" }, best && ii.mark(verdict, field),
+      h("span", {}, h("b", {}, field), intent ? h("small", {}, ` ${intent}`) : null, h("span", { class: "question" }, question)),
+      h("span", { class: "tally" }, judged ? (met ? `met in ${met} of ${judged}` : "never met") : ""));
+    return [h("h2", {}, "Criteria", best && h("small", {}, ` in the best picture, iteration ${best}`)), h("ul", { class: "criteria" }, criteria.map(line))];
   }
 
   function cardContent(run, row, chooser) {
@@ -158,7 +174,7 @@
       h("a", { class: "see", href: ii.link(run.project, run.id, row.iteration) }, ii.rowPicture(run, row),
         h("span", { class: "row name" }, h("b", {}, `Iteration ${row.iteration}`), h("span", { class: "score" }, h("span", { class: "unseen" }, "score "), ii.score(row)))),
       h("p", { class: "row" }, ii.rowBadges(run, row)),
-      run.criteria.length && row.source ? h("ul", { class: "marks", "aria-label": "Criteria" }, run.criteria.map(({ field }) => h("li", {}, ii.mark(row.source === "fallback" ? null : row.results[field], field)))) : null,
+      run.criteria.length && row.source ? h("ul", { class: "marks", "aria-label": "Criteria" }, run.criteria.map(({ field }) => h("li", {}, ii.mark(ii.result(row, field), field)))) : null,
       row.error ? h("p", { class: "error" }, row.error) : null,
       h("dl", { class: "small facts" }, [["denoise", used.denoise], ["cfg", used.cfg], ["seed", used.seed], ["likeness", row.similarity]]
         .filter(([, value]) => value !== undefined && value !== null)
