@@ -15,12 +15,13 @@
     async function look() {
       await run.refresh();
       if (!open) return;
-      const [detail, before] = await Promise.all([run.detail(number), number > 1 ? run.detail(number - 1) : null]);
+      const [detail, before, projects] = await Promise.all([run.detail(number), number > 1 ? run.detail(number - 1) : null, ii.readIndex()]);
+      const again = repeat(run, number, projects);
       const row = run.row(number);
       if (!open) return;
       ii.refill(places.top, [row, run.best, number < run.last], () => header(run, row, number));
       ii.refill(places.stage, [row.unreadable, row.picture, run.image(number)], () => picture(run, row));
-      ii.refill(places.facts, [row, detail, before, detail || why(run, number)], () => (detail ? facts(run, row, detail, before) : ii.empty(why(run, number))));
+      ii.refill(places.facts, [row, detail, before, again, detail || why(run, number)], () => (detail ? facts(run, row, detail, before, again) : ii.empty(why(run, number))));
     }
 
     const keys = (event) => {
@@ -52,14 +53,14 @@
     return ii.stage({ src: run.files.original, label: "Original" }, { src: run.image(row.iteration), label: `Iteration ${row.iteration}` });
   }
 
-  function facts(run, row, detail, before) {
+  function facts(run, row, detail, before, again) {
     const { metadata } = detail;
     return [
       metadata.error ? ii.section("What went wrong", h("p", { class: "error" }, metadata.error)) : null,
       verdicts(run, detail),
       comparison(detail),
       decision(detail),
-      settings(run, row, detail, before),
+      settings(row, detail, before, again),
       prompts(detail, before),
       answers(run, detail),
       judge(detail),
@@ -92,18 +93,27 @@
     return ii.section("What was decided for the next one", h("ul", {}, moves.map(({ what, why: reason }) => h("li", {}, h("b", {}, ii.answer(what)), reason ? ` – ${reason}` : ""))));
   }
 
-  function settings(run, row, { metadata, parameters }, before) {
+  /** The command that makes a picture again, and what it does. `--resume-from` works in the project's last run only. */
+  function repeat(run, number, projects) {
+    const found = (projects || []).find(({ project }) => project === run.project);
+    const command = `iterativectl run --project ${ii.shell(run.project)}`;
+    if (found && found.runs.length && found.runs[0].run_id !== run.id) {
+      return { command: `${command} --reset`, before: "There is a newer run, so put what “Copy settings” gives into config/AIGen.yaml first; then ", after: " starts with this picture." };
+    }
+    return { command: `${command} --resume-from ${number}`, before: "", after: ` makes it again, with these settings and this seed; iterations after it are set aside. “Copy settings” gives them as AIGen.yaml has them.` };
+  }
+
+  function settings(row, { metadata, parameters }, before, again) {
     const changes = new Map((before ? ii.parameterChanges(before.parameters, parameters) : []).map((each) => [each.name, each]));
     const names = [...new Set([...Object.keys(parameters), ...changes.keys()])];
-    const repeat = `iterativectl run --project ${ii.shell(run.project)} --resume-from ${row.iteration}`;
     return ii.section("Settings",
       h("dl", { class: "facts" }, names.map((name) => h("div", { class: changes.has(name) ? "changed" : "" }, h("dt", {}, name), h("dd", {}, changes.has(name) ? ii.change(changes.get(name)) : ii.value(parameters[name]))))),
       before && changes.size ? h("p", { class: "hint" }, `Changed against iteration ${row.iteration - 1}.`) : null,
       h("p", { class: "row" },
         parameters.seed === undefined ? null : ii.copyButton("Copy seed", String(parameters.seed)),
         ii.copyButton("Copy settings", yaml(metadata)),
-        ii.copyButton("Copy command", repeat)),
-      h("p", { class: "hint" }, h("code", {}, repeat), " makes it again in the project's last run, with these settings and this seed; “Copy settings” gives them as AIGen.yaml has them."));
+        ii.copyButton("Copy command", again.command)),
+      h("p", { class: "hint" }, again.before, h("code", {}, again.command), again.after));
   }
 
   /** The sections of AIGen.yaml that make this picture again. JSON texts are YAML texts; a seed too long for a number came as text. */

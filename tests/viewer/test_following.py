@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from conftest import Site
 from make_runs import add_iteration, draw, file_of, make_run, make_workspace, supersede
 
@@ -88,3 +89,16 @@ def test_a_run_that_falls_silent_says_so(site: Site) -> None:
     page.clock.fast_forward(700_000)
     page.clock.run_for(11_000)
     page.wait_for_selector(".status .badge:has-text('no news since')")
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_the_command_makes_this_picture_again_and_no_other(site: Site, newer: bool) -> None:
+    run = make_run(site.root, "house", iterations=3, failed=[], fallback=[])
+    if newer:
+        make_run(site.root, "house", iterations=3)
+    page = site.visit(f"#/house/{run.run_id}/2").page
+    page.wait_for_selector("button:has-text('Copy command')")
+    command = page.get_attribute("button:has-text('Copy command')", "title")
+    # --resume-from works in the project's last run: for an older one it would throw away another run's pictures
+    assert command == f"iterativectl run --project house {'--reset' if newer else '--resume-from 2'}"
+    assert ("set aside" in page.inner_text("main")) is not newer
