@@ -89,7 +89,8 @@ def _top(run: ReportRun) -> Node:
     best = run.item(run.best)
     pictures = [_figure(run.original, "Original", "The original")]
     if best is not None:
-        label = f"Iteration {best.iteration}, score {number(best.score, 1)}"
+        told = f"score {number(best.score, 1)}" if best.judged else "not judged"
+        label = f"Iteration {best.iteration}, {told}"
         pictures.append(_figure(best.picture, label, f"The best: iteration {best.iteration}"))
     return join(
         [
@@ -102,7 +103,7 @@ def _top(run: ReportRun) -> Node:
 
 def _result(run: ReportRun) -> str:
     best = run.item(run.best)
-    if best is None:
+    if best is None or not best.judged:
         return "No picture of this run was judged."
     unmet = [c.field for c in run.criteria if best.verdict(c.field) is not True]
     if not unmet:
@@ -124,14 +125,14 @@ def _criteria(run: ReportRun) -> Node:
     for criterion in run.criteria:
         met = sum(1 for each in judged if each.verdict(criterion.field) is True)
         reason = best.evaluation.reasons.get(criterion.field, "") if best and best.evaluation else ""
-        tally = f"met in {met} of {len(judged)}" if met else "never met"
+        tally = f"met in {met} of {len(judged)}" if met else "never met" if judged else ""
         rows.append(
             el(
                 "tr",
                 el("td", mark(best.verdict(criterion.field)) if best else None),
                 el("th", criterion.field, el("span", criterion.question, class_="hint"), scope="row"),
-                el("td", reason),
-                el("td", tally, class_=None if met else "never"),
+                el("td", reason, class_="reason"),
+                el("td", tally, class_=None if met or not judged else "never"),
             )
         )
     heads = el("tr", [el("th", name, scope="col") for name in ("Best", "Criterion", "Reason", "In all")])
@@ -171,7 +172,7 @@ def _note(ranking: Ranking, iteration: str) -> Optional[str]:
 
 
 def _items(run: ReportRun) -> Node:
-    ordered = sorted(run.items, key=lambda each: (each.iteration != run.best, -(each.score or -1), each.iteration))
+    ordered = sorted(run.items, key=lambda each: (each.iteration != run.best, *_unjudged_last(each), each.iteration))
     hint = "Best first."
     if sum(1 for each in run.items if each.picture) > BEST:
         hint += f" Pictures beyond the best {BEST} are small, so that this file can be mailed."
@@ -182,6 +183,11 @@ def _items(run: ReportRun) -> Node:
         el("p", hint, class_="hint"),
         [_item(run, each, before[each.iteration]) for each in ordered],
     )
+
+
+def _unjudged_last(item: Item) -> Tuple[bool, float]:
+    """The key of an order by score; a score of 0 comes before none."""
+    return item.score is None, -(item.score or 0.0)
 
 
 def _item(run: ReportRun, item: Item, before: Optional[Item]) -> Node:

@@ -45,7 +45,7 @@ summary { display: flex; flex-wrap: wrap; gap: .3rem 1rem; align-items: baseline
 summary::before { content: "▸"; color: var(--muted); } details[open] > summary::before { content: "▾"; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .badge { font-size: .8rem; border: 1px solid currentColor; color: var(--accent); border-radius: 1em; padding: 0 .6em; }
-.marks { display: inline-flex; gap: .4em; }
+.marks { display: inline-flex; flex-wrap: wrap; gap: 0 .4em; }
 .about { padding: 0 .9rem .9rem; }
 .plain { list-style: none; padding: 0; }
 .plain li { margin-bottom: .4rem; } .plain .hint { display: block; }
@@ -54,5 +54,14 @@ summary::before { content: "▸"; color: var(--muted); } details[open] > summary
 .prompt { white-space: pre-wrap; }
 ins { color: var(--pass); text-decoration: underline 2px; } del { color: var(--fail); }
 footer { margin: 2rem 0; }
+@media (max-width: 40rem) {
+  table, tbody { display: block; }
+  thead { position: absolute; clip-path: inset(50%); }
+  tr { display: grid; grid-template-columns: 1.2em minmax(0, 1fr) auto; border-bottom: 1px solid var(--line); }
+  th, td { border: 0; padding: .3rem .6rem .3rem 0; }
+  td:last-child { grid-area: 1 / 3; padding-right: 0; font-size: .875rem; }
+  td.reason { grid-area: 2 / 2 / auto / -1; padding-top: 0; }
+  td.reason:empty { display: none; }
+}
 @media print { body { background: none; } details { break-inside: avoid; } }
 """

@@ -146,14 +146,32 @@ def test_the_best_comes_first_and_is_open() -> None:
     assert opened == [(" open", "2"), ("", "1")]
 
 
+def unjudged(iteration: int) -> Item:
+    made = item(iteration)
+    assert made.evaluation is not None
+    return replace(made, evaluation=made.evaluation.model_copy(update={"source": "fallback"}))
+
+
+def test_a_run_that_nobody_judged_claims_no_verdict() -> None:
+    told = words(run(items=[unjudged(1), unjudged(2)], best=1, status="stopped"))
+    assert "No picture of this run was judged." in told and "Iteration 1, not judged" in told
+    for claim in ("never met", "Unmet there", "score of"):
+        assert claim not in told
+
+
+def test_a_score_of_nothing_comes_before_no_score() -> None:
+    nothing = item(3)
+    assert nothing.evaluation is not None
+    nothing = replace(nothing, evaluation=nothing.evaluation.model_copy(update={"overall_score": 0.0}))
+    text = page(run(items=[unjudged(1), item(2), nothing]))
+    assert re.findall(r"<summary><b>Iteration (\d+)", text) == ["2", "3", "1"]
+
+
 def test_failed_unjudged_and_unreadable_iterations_say_so() -> None:
     failed = replace(item(1), evaluation=None, comparison=None, answers=None, picture=None)
     assert failed.metadata is not None
     failed = replace(failed, metadata=failed.metadata.model_copy(update={"status": "failed", "error": "out of memory"}))
-    unjudged = item(2)
-    assert unjudged.evaluation is not None
-    unjudged = replace(unjudged, evaluation=unjudged.evaluation.model_copy(update={"source": "fallback"}))
-    told = words(run(items=[failed, unjudged, Item(3, problem="This of it cannot be read: metadata.")], best=None))
+    told = words(run(items=[failed, unjudged(2), Item(3, problem="This of it cannot be read: metadata.")], best=None))
     for part in (
         "out of memory",
         "failed",
