@@ -66,8 +66,8 @@
       h("li", {}, at === trail.length - 1 ? h("span", { "aria-current": "page" }, text) : h("a", { href }, text))));
   }
 
-  function title({ project, run, iteration, view }) {
-    const parts = [view === "rank" ? "ranking" : view === "iteration" || view === "pair" ? `iteration ${iteration}` : "", run, project].filter(Boolean);
+  function title({ project, run, iteration, other, view }) {
+    const parts = [view === "rank" ? "ranking" : view === "pair" ? `iterations ${iteration} and ${other}` : view === "iteration" ? `iteration ${iteration}` : "", run, project].filter(Boolean);
     return [...parts, "Iterative Imagination"].join(" · ");
   }
 

@@ -37,7 +37,7 @@
       numbers(rows.length, inner.width).map((number) => svg("text", { x: x(number), y: HEIGHT - 6, class: "tick middle" }, String(number))),
       SERIES.map((series) => line(series, rows, x, y, dots)),
       rows.filter((row) => row.status === "failed").map((row) => svg("text", { x: x(row.iteration), y: y(0) - 2, class: "failed middle" }, "✗")),
-      rows.filter((row) => row.iteration === run.best).map((row) => svg("text", { x: x(row.iteration), y: y(share(row.score, 100) || 0) + 5, class: "best middle" }, "★")));
+      rows.filter((row) => row.iteration === run.best && SERIES[0].value(row) !== null).map((row) => svg("text", { x: x(row.iteration), y: y(SERIES[0].value(row)) + 6, class: "best middle" }, "★")));
     const pointer = svg("line", { y1: EDGE.top, y2: HEIGHT - EDGE.bottom, class: "pointer", visibility: "hidden" });
     picture.append(pointer);
     // a convenience for the mouse: every fact and link in it is in the grid below as well
@@ -72,18 +72,16 @@
   }
 
   function line({ key, value }, rows, x, y, dots) {
+    const levels = rows.map(value);
     let drawing = "";
-    let pen = "M";
     const points = [];
-    for (const row of rows) {
-      const level = value(row);
-      if (level === null) { pen = "M"; continue; }  // a gap: nothing is known there
-      drawing += `${pen}${x(row.iteration).toFixed(1)} ${y(level).toFixed(1)}`;
-      pen = "L";
-      points.push([x(row.iteration), y(level)]);
-    }
-    const path = svg("path", { d: drawing, class: `line ${key}` });
-    return dots ? [path, points.map(([cx, cy]) => svg("circle", { cx, cy, r: 2.6, class: `dot ${key}` }))] : [path];
+    rows.forEach((row, at) => {
+      if (levels[at] === null) return;  // a gap: nothing is known there
+      const [before, after] = [levels[at - 1] ?? null, levels[at + 1] ?? null];
+      drawing += `${before === null ? "M" : "L"}${x(row.iteration).toFixed(1)} ${y(levels[at]).toFixed(1)}`;
+      if (dots || (before === null && after === null)) points.push([x(row.iteration), y(levels[at])]);  // alone it makes no line
+    });
+    return [svg("path", { d: drawing, class: `line ${key}` }), points.map(([cx, cy]) => svg("circle", { cx, cy, r: 2.6, class: `dot ${key}` }))];
   }
 
   function summary(run, rows) {

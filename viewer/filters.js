@@ -65,7 +65,7 @@
     };
     const form = h("form", { class: "filters row", "aria-label": "Sort and filter", onsubmit: (event) => event.preventDefault() },
       select("sort", "Sort by", Object.entries(SORTS).map(([key, [text]]) => [key, text])),
-      select("order", "order", [["down", "high to low"], ["up", "low to high"]]),
+      select("order", "Order", [["down", "high to low"], ["up", "low to high"]]),
       select("state", "Show", Object.entries(STATES).map(([key, [text]]) => [key, text])),
       select("criterion", "Criterion", [["", "any"], ...criteria.map(({ field }) => [field, field])]), parts.verdict,
       select("range", "Value", [["", "any"], ...Object.keys(RANGES).map((key) => [key, key])]), parts.from, parts.to);

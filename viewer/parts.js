@@ -60,6 +60,16 @@
     return image;
   };
 
+  /** Tell a place the shape of the pictures in it as soon as one has come: nothing is cut off, nothing has bars at its sides. */
+  ii.shapedBy = (place, image, told = () => {}) => {
+    image.addEventListener("load", () => {
+      const shape = image.naturalWidth / image.naturalHeight;
+      place.style.setProperty("--shape", shape);
+      told(shape);
+    });
+    return image;
+  };
+
   ii.rowPicture = (run, row) => {
     const alt = `Iteration ${row.iteration}`;
     if (row.picture === false) return h("span", { class: "nopicture" }, row.status === "failed" ? "no picture was made" : "no picture");
@@ -103,8 +113,11 @@
   /** A prompt with the words that came and went. */
   ii.promptChanges = (before, after) => {
     const parts = before === null ? [{ text: after, change: "same" }] : ii.wordChanges(before, after);
-    const shown = parts.flatMap(({ text, change }, at) => [
-      at && !text.startsWith(",") ? " " : null, change === "added" ? h("ins", {}, text) : change === "removed" ? h("del", {}, text) : text]);
+    const shown = parts.flatMap(({ text, change }, at) => {
+      const [, comma, words] = /^(,?) ?([^]*)$/.exec(text);  // the words are marked, not what stands between them
+      const marked = change === "same" || !words ? words : h(change === "added" ? "ins" : "del", {}, words);
+      return [comma, (at || comma) && words ? " " : null, marked];
+    });
     return h("p", { class: "prompt" }, shown.length ? shown : h("em", {}, "empty"));
   };
 
@@ -115,7 +128,9 @@
   /** Two columns, name and value. */
   ii.facts = (pairs) => h("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, ...value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 
-  ii.section = (title, ...children) => h("section", { class: "panel" }, h("h2", {}, title), children);
+  ii.section = (title, ...children) => ii.panel("panel", title, ...children);
+
+  ii.panel = (kind, title, ...children) => h("section", { class: kind }, h("h2", {}, title), children);
 
   ii.heading = (...children) => h("h1", { tabindex: "-1" }, children);
 

@@ -67,10 +67,12 @@
     ];
   }
 
+  const MANY = 8;  // criteria that fit into one column beside the rest
+
   function verdicts(run, { evaluation }) {
     if (!evaluation) return null;
     const nobody = evaluation.source === "fallback";
-    return ii.section("Criteria", nobody ? h("p", {}, "No model could be asked: nothing is known of these, and nothing was decided from them.") : null,
+    return ii.panel(run.criteria.length > MANY ? "panel wide" : "panel", "Criteria", nobody ? h("p", {}, "No model could be asked: nothing is known of these, and nothing was decided from them.") : null,
       h("ul", { class: "verdicts" }, run.criteria.map(({ field, question, type }) => {
         const value = evaluation.values[field];
         const told = type !== "boolean" && value !== null && value !== undefined ? h("b", { class: "value" }, ii.answer(value)) : null;

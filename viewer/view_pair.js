@@ -33,7 +33,7 @@
       const found = details.map((detail) => result(detail, field));
       return h("tr", { class: found[0] === found[1] ? "" : "changed" }, h("th", { scope: "row" }, field), found.map((each) => h("td", {}, ii.mark(each, field))));
     });
-    const likeness = h("tr", {}, h("th", { scope: "row" }, "similarity"), details.map(({ comparison }) => h("td", {}, ii.number(comparison && comparison.similarity_score))));
+    const likeness = h("tr", {}, h("th", { scope: "row" }, "similarity"), details.map(({ comparison }) => h("td", { class: "figure" }, ii.number(comparison && comparison.similarity_score))));
     return ii.section("Criteria", h("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "Criteria of both" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows, likeness))));
   }
 

@@ -58,7 +58,7 @@
     const [newest] = runs;
     return [
       h("h2", {}, h("a", { href: ii.link(project) }, project), " ", newest && ii.stateBadge(newest)),
-      newest ? pictures(project, newest) : input && h("div", { class: "pair" }, h("figure", {}, ii.picture(ii.address(project, ...input.split("/")), `Input of ${project}`, { loading: "lazy" }), h("figcaption", {}, "input"))),
+      newest ? pictures(project, newest) : input && pair(ii.address(project, ...input.split("/")), project),
       h("p", {}, newest ? [ii.plural(runs.length, "run"), ", last ", h("a", { href: ii.link(project, newest.run_id) }, ii.moment(newest.started_at))] : "no run yet"),
       newest && unmet(newest)];
   }
@@ -67,16 +67,23 @@
     return [
       h("h2", {}, h("a", { href: ii.link(project, run.run_id) }, run.run_id), " ", ii.stateBadge(run)),
       pictures(project, run),
-      h("p", {}, `${ii.plural(run.last_iteration || 0, "iteration")}, best score ${ii.number(run.best_score, 1)}`,
-        run.best_iteration ? ` in iteration ${run.best_iteration}` : "", `, ${ii.moment(run.started_at)}`, run.ranked ? ", ranked" : ""),
+      h("p", {}, ii.plural(run.last_iteration || 0, "iteration"), run.best_iteration ? `, the best is ${run.best_iteration}` : "", `, ${ii.moment(run.started_at)}`, run.ranked ? ", ranked" : ""),
       unmet(run)];
   }
 
   function pictures(project, run) {
     const files = ii.files(project, run.run_id);
-    return h("div", { class: "pair" },
-      h("figure", {}, ii.picture(files.originalThumb, `Input of ${project}`, { loading: "lazy" }), h("figcaption", {}, "input")),
-      run.best_iteration && h("figure", {}, ii.picture(files.thumb(run.best_iteration), `Best of run ${run.run_id}`, { loading: "lazy" }), h("figcaption", {}, "best so far")));
+    const best = run.status === "running" ? "best so far" : "best";
+    const score = run.best_score > 0 ? `, score ${ii.number(run.best_score, 1)}` : "";
+    return pair(files.originalThumb, project,
+      run.best_iteration && h("figure", {}, ii.picture(files.thumb(run.best_iteration), `Best of run ${run.run_id}`, { loading: "lazy" }), h("figcaption", {}, best + score)));
+  }
+
+  function pair(input, project, ...others) {
+    const node = h("div", { class: "pair" });
+    const image = ii.shapedBy(node, ii.picture(input, `Input of ${project}`, { loading: "lazy" }));
+    node.append(h("figure", {}, image, h("figcaption", {}, "input")), ...others.filter(Boolean));
+    return node;
   }
 
   function unmet(run) {

@@ -36,7 +36,7 @@
       this.tray = h("div", { class: "tray", role: "region", "aria-label": "Chosen for comparison", hidden: true });
       this.body = h("div", { hidden: true }, this.state, h("section", { class: "panel" }, this.chart.node),
         h("h2", {}, "Iterations"), this.form, this.count, this.grid);
-      this.node = h("div", {}, this.top, this.body, this.tray);
+      this.node = h("div", run.shape ? { style: { "--shape": String(run.shape) } } : {}, this.top, this.body, this.tray);
     }
 
     close() { this.chart.close(); }
@@ -56,7 +56,7 @@
       this.body.hidden = false;
       this.tell();
       const { pictures, criteria } = this.places;
-      ii.refill(pictures, [run.best, run.best && [run.image(run.best), ii.score(run.row(run.best))]], () => summary(run));
+      ii.refill(pictures, [run.best, run.best && [run.image(run.best), ii.score(run.row(run.best))]], () => summary(run, this.node));
       const tallies = tally(run);
       ii.refill(criteria, tallies, () => criteriaList(tallies));
       if (!this.form.firstChild && run.criteria.length) ii.fill(this.form, ii.filterForm(run.criteria, this.filters, (now) => this.filter(now)));
@@ -139,13 +139,13 @@
       h("a", { class: "button", href: ii.link(run.project, run.id, "rank") }, head.ranking ? "See the ranking" : "Rank the pictures"));
   }
 
-  function summary(run) {
+  function summary(run, place) {
     const best = run.best ? run.row(run.best) : null;
     return h("div", { class: "hero" },
-      h("figure", {}, ii.picture(run.files.original, "The original"), h("figcaption", {}, "original")),
+      h("figure", {}, ii.shapedBy(place, ii.picture(run.files.original, "The original"), (shape) => { run.shape = shape; }), h("figcaption", {}, "original")),
       best ? h("figure", {}, h("a", { href: ii.link(run.project, run.id, best.iteration) }, ii.picture(run.image(best.iteration), `Best so far: iteration ${best.iteration}`)),
         h("figcaption", {}, `★ iteration ${best.iteration}, score ${ii.score(best)}`))
-        : h("div", { class: "nopicture" }, "no judged picture yet"));
+        : h("figure", {}, h("div", { class: "nopicture" }, "no picture yet")));
   }
 
   /** Each criterion: how often it was met, and whether the best picture meets it. */
@@ -176,7 +176,7 @@
       h("p", { class: "row" }, ii.rowBadges(run, row)),
       run.criteria.length && row.source ? h("ul", { class: "marks", "aria-label": "Criteria" }, run.criteria.map(({ field }) => h("li", {}, ii.mark(ii.result(row, field), field)))) : null,
       row.error ? h("p", { class: "error" }, row.error) : null,
-      h("dl", { class: "small facts" }, [["denoise", used.denoise], ["cfg", used.cfg], ["seed", used.seed], ["likeness", row.similarity]]
+      h("dl", { class: "small facts" }, [["denoise", used.denoise], ["cfg", used.cfg], ["seed", used.seed], ["similarity", row.similarity]]
         .filter(([, value]) => value !== undefined && value !== null)
         .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, name === "seed" ? String(value) : ii.number(value, 3))))),
       chooser,

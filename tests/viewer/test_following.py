@@ -55,7 +55,9 @@ def test_the_list_keeps_its_cards_and_the_focus(site: Site) -> None:
     running(site)
     page = site.visit("#/").page
     page.wait_for_selector("a:has-text('other')")
-    page.evaluate("window.card = [...document.querySelectorAll('.card')].find(each => each.textContent.includes('other'))")
+    page.evaluate(
+        "window.card = [...document.querySelectorAll('.card')].find(each => each.textContent.includes('other'))"
+    )
     page.focus("h2 a:has-text('house')")
     page.evaluate("window.house = document.activeElement")
     make_run(site.root, "house", iterations=1, status="running")

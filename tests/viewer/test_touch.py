@@ -27,7 +27,9 @@ class Fingers:
         """Each finger from a point to a point, counted from the middle."""
         self._send("touchStart", [start for start, _ in ways])
         for step in range(1, 9):
-            self._send("touchMove", [(a[0] + (b[0] - a[0]) * step / 8, a[1] + (b[1] - a[1]) * step / 8) for a, b in ways])
+            self._send(
+                "touchMove", [(a[0] + (b[0] - a[0]) * step / 8, a[1] + (b[1] - a[1]) * step / 8) for a, b in ways]
+            )
         self._send("touchEnd", [])
 
 
