@@ -119,7 +119,10 @@ def _edit(name: str, path: Path, message: str, option: str) -> str:
 
 
 def warned(text: str) -> Check:
-    """A warning of the loader: it names the file, the line and often what was meant."""
+    """A warning of the loader: it names the file, the line and often what was meant; of an exposed key, also what helps."""
+    exposed = re.fullmatch(r"(.* the key (?:in|with) it): (.*)", text)
+    if exposed:
+        return warning("files", exposed[1], exposed[2])
     return warning("files", text, "correct that line, or take it out")
 
 

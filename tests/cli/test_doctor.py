@@ -198,6 +198,13 @@ def refused_key(bench: Bench) -> None:
     (bench.folder / "config" / "AIVis.yaml").chmod(0o600)  # a key that others can read is a finding of its own
 
 
+def seen_key(bench: Bench) -> None:
+    bench.ollama.routes["GET /v1/models"] = Says({"data": [{"id": "qwen/vl"}]})
+    url = f"{bench.ollama.url}/v1"
+    bench.change("AIVis", provider="openrouter", model="qwen/vl", base_url=url, api_key=KEY, keep_alive=None)
+    (bench.folder / "config" / "AIVis.yaml").chmod(0o644)
+
+
 def blind_fallback(bench: Bench) -> None:
     models = {"data": [{"id": "text/only", "architecture": {"input_modalities": ["text"]}}]}
     bench.ollama.routes["GET /v1/models"] = Says(models)
@@ -271,6 +278,7 @@ BROKEN = [
     (one_gpu, "warning", "gpu", "and it has 8 GB", "keep_alive: 0 in AIVis.yaml"),
     (no_key, "failure", "vision key", "needs a key", "OPENROUTER_API_KEY"),
     (refused_key, "failure", "vision key", "refused the key", "OPENROUTER_API_KEY"),
+    (seen_key, "warning", "files", "other users of this machine can read the key", "chmod 600"),
     (blind_fallback, "warning", "fallback model", "cannot step in: Model text/only cannot see images", "--mmproj"),
     (broken_picture, "failure", "input", "cut short or damaged", "save it again"),
     (no_picture, "failure", "input", "input.png is missing", "cp PICTURE.png"),
