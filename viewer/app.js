@@ -12,6 +12,7 @@
     const [project, run, iteration, other, ...more] = path.split("/").filter(Boolean).map(decoded);
     const names = { project, run, iteration, other, query };
     if (!project || more.length) return { view: "projects" };
+    if (/^\./.test(project) || /^\./.test(run)) return { view: "projects" };  // `..` in a file's address would lead out of projects/
     if (!run) return { view: "project", ...names };
     if (!iteration) return { view: "run", ...names };
     if (iteration === "rank" && !other) return { view: "rank", ...names };

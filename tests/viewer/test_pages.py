@@ -67,6 +67,17 @@ def test_any_name_of_a_project_can_be_linked(site: Site, name: str) -> None:
     page.wait_for_selector(".card.lead")
 
 
+@pytest.mark.parametrize("address", ["#/../..", "#/%2e%2e/{run}", "#/house/..", "#/./{run}", "#/%2E./%2e%2e/1/rank"])
+def test_no_address_leads_out_of_the_projects(site: Site, address: str) -> None:
+    run = make_run(site.root, "house", iterations=2)
+    (site.root / "run.js").write_text("window.pwned = 1;", encoding="utf-8")
+    (site.root / "projects" / "house" / "run.js").write_text("window.pwned = 2;", encoding="utf-8")
+    visit = site.visit(address.replace("{run}", run.run_id))
+    visit.page.wait_for_selector("h1:has-text('Projects')")
+    allowed = (f"{site.base}/viewer/", f"{site.base}/projects/index.js", f"{site.base}/projects/house/", "about:", "data:")
+    assert [url for url in visit.requests if not url.startswith(allowed)] == []
+
+
 def test_what_is_not_there_says_so(site: Site) -> None:
     run = make_run(site.root, "house", iterations=2)
     visit = site.visit("#/house/2001-01-01_00-00-00")
