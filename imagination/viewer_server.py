@@ -74,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
         """Read the head and turn away what is not for us before anything looks at the path."""
         if not super().parse_request():
             return False
+        if self.headers.defects:  # the parser stops at a line that is no header: what comes behind it is not seen
+            return self._turn_away(400, "the head of the request is damaged")
         # the request line itself: the base class may have tidied `self.path`
         words = self.requestline.split()
         self.parts = read_target(words[1] if len(words) > 1 else "")

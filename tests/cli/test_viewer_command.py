@@ -215,6 +215,12 @@ HOSTILE = {
     "hidden second request": (
         "GET " + GOOD + " HTTP/1.1\r\n" + OURS + "Content-Length: 60\r\n\r\nGET " + GOOD + " HTTP/1.1\r\n" + OURS, 400,
     ),
+    "headers hidden behind a line that is none": (
+        "GET " + GOOD + " HTTP/1.1\r\n" + OURS + "no header\r\nOrigin: http://evil.example\r\n", 400,
+    ),
+    "hidden second request behind such a line": (
+        "GET " + GOOD + " HTTP/1.1\r\n" + OURS + "no header\r\nContent-Length: 60\r\n\r\nGET " + GOOD + " HTTP/1.1\r\n" + OURS, 400,
+    ),
     "chunks": ("GET " + GOOD + " HTTP/1.1\r\n" + OURS + "Transfer-Encoding: chunked\r\n\r\n0\r\n", 411),
     "long line": ("GET /" + "a" * 70000 + " HTTP/1.1\r\n" + OURS, 414),
     "many headers": ("GET " + GOOD + " HTTP/1.1\r\n" + OURS + "X: y\r\n" * 200, 431),
