@@ -12,6 +12,7 @@ import re
 import stat
 import threading
 import time
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -86,7 +87,7 @@ def _notes(value: Any) -> Dict[str, str]:
             raise Unfit(f"the note on iteration {key} must be text of at most {NOTE} characters")
     # what a terminal or an editor would act upon has no place in a note; line breaks and tabs have
     return {
-        key: "".join(c for c in text if c in "\n\t" or (ord(c) >= 32 and c != "\x7f")) for key, text in value.items()
+        key: "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc") for key, text in value.items()
     }
 
 
@@ -100,8 +101,8 @@ def tag_of(path: Path) -> Optional[str]:
 
 
 def tag_of_status(status: os.stat_result) -> str:
-    """The ETag of a file: it changes when the file does."""
-    return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+    """The ETag of a file: a file that takes another's place has another inode, also within one tick of the disk's clock."""
+    return f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"'
 
 
 _ONE_AT_A_TIME = threading.Lock()  # the look at what is there and the writing are one step

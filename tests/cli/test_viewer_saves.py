@@ -17,7 +17,7 @@ from make_runs import make_run
 
 from imagination.pages import read_head
 from imagination.ranking_file import Unfit, read
-from imagination.store import Run
+from imagination.store import Run, write_bytes
 from imagination.viewer_server import Server, open_server
 
 GOOD: Dict[str, Any] = {"ranking": ["3", "1"], "notes": {"3": "the light!"}}
@@ -111,6 +111,15 @@ def test_a_ranking_that_was_not_seen_stays(desk: Desk, condition: str) -> None:
     tag = desk.put(GOOD, FIRST)[1]["etag"]
     status, headers, _ = desk.put({"ranking": ["2"], "notes": {}}, condition)
     assert (status, headers["etag"], desk.saved()["ranking"]) == (412, tag, ["3", "1"])
+
+
+def test_a_ranking_of_the_same_size_and_time_is_another(desk: Desk) -> None:
+    """The clock of a disk has ticks of some milliseconds, and an order changed by hand keeps its length."""
+    tag = desk.put(GOOD, FIRST)[1]["etag"]
+    before = desk.run.ranking_file.stat()
+    write_bytes(desk.run.ranking_file, desk.run.ranking_file.read_bytes().replace(b'"3"', b'"2"', 1))
+    os.utime(desk.run.ranking_file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert desk.put({"ranking": ["1"], "notes": {}}, f"If-Match: {tag}")[0] == 412
 
 
 def test_of_two_at_once_one_is_saved(desk: Desk) -> None:
@@ -280,6 +289,7 @@ def test_a_disk_that_refuses_is_told(desk: Desk) -> None:
 
 def test_control_characters_are_taken_out_of_notes() -> None:
     assert read(b'{"ranking": [], "notes": {"1": "a\\u001b[31m\\nb\\tc\\u0000"}}')["notes"] == {"1": "a[31m\nb\tc"}
+    assert read(b'{"ranking": [], "notes": {"1": "\\u009b31m\\u0085 caf\\u00e9"}}')["notes"] == {"1": "31m caf\u00e9"}
 
 
 def test_the_reason_names_what_is_wrong() -> None:
