@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional
 
+from pydantic import ValidationError
+
 from . import __version__, images, pages
-from .errors import ImaginationError
-from .model import Criterion, Question, Ranking
+from .errors import ImaginationError, StoreError
+from .model import Criterion, Frozen, Question, Ranking, RunStatus, Totals
 from .report import BEST, Item, ReportRun
 from .store import Run
 
@@ -17,22 +20,45 @@ LARGE, SMALL = 1024, 480  # px: original and best; the next best
 
 def read_run(run: Run, head: Mapping[str, Any]) -> ReportRun:
     """The facts of a run. `head` is what its run.js tells: criteria, state, best."""
-    best = head.get("best_iteration")
+    told = _told(run, head)
+    best = told.best_iteration
     items = [_item(run, number) for number in run.iterations()]
     sides = _sides(items, best)
     return ReportRun(
-        project=str(head.get("project") or ""),
+        project=told.project,
         run_id=run.run_id,
-        status=str(head.get("status") or ""),
-        criteria=[Criterion.model_validate(each) for each in head.get("criteria") or []],
-        questions=[Question.model_validate(each) for each in head.get("questions") or []],
+        status=told.status,
+        criteria=told.criteria,
+        questions=told.questions,
         items=[_with_picture(run, item, sides.get(item.iteration, 0)) for item in items],
         best=best,
         original=_original(run),
         ranking=_ranking(run),
-        totals=head.get("totals") or {},
+        totals=told.totals.model_dump(),
         version=__version__,
     )
+
+
+class _Told(Frozen):
+    """What of a head is used here."""
+
+    project: str
+    status: RunStatus
+    criteria: List[Criterion]
+    questions: List[Question]
+    best_iteration: Optional[int]
+    totals: Totals
+
+
+def _told(run: Run, head: Mapping[str, Any]) -> _Told:
+    try:
+        return _Told.model_validate({name: head.get(name) for name in _Told.model_fields})
+    except ValidationError as err:
+        path = pages.head_file(run)
+        where = ".".join(str(part) for part in err.errors(include_url=False)[0]["loc"])
+        raise StoreError(
+            f"{path} is damaged at {where}", f"remove it, and it is made anew: rm {shlex.quote(str(path))}"
+        ) from err
 
 
 def _sides(items: List[Item], best: Optional[int]) -> Dict[int, int]:

@@ -6,6 +6,7 @@ import re
 import sys
 from inspect import signature
 from pathlib import Path
+from typing import Any, Dict, List
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from make_runs import file_of, make_project, make_run
 
+from imagination import pages
 from imagination.ctl import main
 
 RUNNER = CliRunner(**({"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}))  # type: ignore[arg-type]
@@ -59,6 +61,29 @@ def test_what_is_damaged_leaves_the_rest(tmp_path: Path, kind: str) -> None:
     text = (run.root / "report.html").read_text(encoding="utf-8")
     assert text.count("<details") == 4
     assert ("cannot be read" in text) is (kind not in ("script", "block"))
+
+
+ODD: List[Dict[str, Any]] = [
+    {"criteria": [{"field": {}}]},
+    {"criteria": ["x"]},
+    {"questions": [1]},
+    {"questions": {"a": 1}},
+    {"totals": []},
+    {"totals": {"usage": [1]}},
+    {"best_iteration": {}},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_an_odd_head_is_one_line_that_says_what_helps(tmp_path: Path, odd: Dict[str, Any]) -> None:
+    run = make_run(tmp_path, "house", iterations=2)
+    checkpoint = run.root.parent / "checkpoint.json"
+    checkpoint.unlink()  # as of an earlier run: nothing brings its state up to date
+    pages.receive(pages.head_file(run), {**(pages.read_head(run) or {}), **odd})
+    result = give(tmp_path, "--project", "house")
+    assert result.exit_code == 4 and re.fullmatch(r"error: .*run\.js is damaged.*\nhint: .*rm .*\n", result.stderr)
+    pages.head_file(run).unlink()
+    assert give(tmp_path, "--project", "house").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,13 @@ def test_no_address_leads_out_of_the_projects(site: Site, address: str) -> None:
     (site.root / "projects" / "house" / "run.js").write_text("window.pwned = 2;", encoding="utf-8")
     visit = site.visit(address.replace("{run}", run.run_id))
     visit.page.wait_for_selector("h1:has-text('Projects')")
-    allowed = (f"{site.base}/viewer/", f"{site.base}/projects/index.js", f"{site.base}/projects/house/", "about:", "data:")
+    allowed = (
+        f"{site.base}/viewer/",
+        f"{site.base}/projects/index.js",
+        f"{site.base}/projects/house/",
+        "about:",
+        "data:",
+    )
     assert [url for url in visit.requests if not url.startswith(allowed)] == []
 
 
