@@ -201,6 +201,15 @@ def test_a_bomb_is_refused(name: str, bomb: str, tmp_path: Path) -> None:
     assert one_error(path, LOADERS[name])
 
 
+@pytest.mark.parametrize("name", sorted(LOADERS))
+def test_a_file_too_large_for_a_configuration_is_not_read(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ConfigError, match="is larger than 1000 kB"):
+        LOADERS[name](path)
+
+
 @pytest.mark.parametrize(
     "data", [b"\xff\xfea\x00:\x00", b"\xfe\xff\x00a", b"\xc3\x28", b"\x00\x00", b"a: \xed\xa0\x80"]
 )
@@ -349,6 +358,14 @@ def test_a_hostile_picture_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"input\.png") as caught:
         images.load_input(path)
     assert "\n" not in str(caught.value)
+
+
+def test_no_picture_starts_another_program(tmp_path: Path) -> None:
+    """Pillow hands an EPS to Ghostscript: its format is not among those that are looked at."""
+    path = tmp_path / "input.png"
+    path.write_bytes(HOSTILE_PICTURES["an EPS that would run"])
+    with pytest.raises(ConfigError, match="its format is not known"):
+        images.load_input(path)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "TGA", "ICO", "JPEG2000"])

@@ -9,9 +9,12 @@ from typing import Any, Callable, Iterator, List
 
 import pytest
 from proxy import body
+from rich.console import Console
 from wire_bench import CHAT, ITERATIONS, WireBench, at
 
 from imagination.model import Evaluation
+from imagination.runner import _logging
+from imagination.store import Store
 
 ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \r\nfake line \u202e\u2028 \x00 \x08"
 STEERING: List[Any] = [
@@ -95,6 +98,14 @@ def test_words_steer_nothing(bench: WireBench, text: str, tmp_path: Path, caplog
         assert metadata is not None
         for prompt in (metadata.prompts_used.positive, metadata.prompts_used.negative):
             assert prompt.isprintable() and len(prompt) < 10_000 and "acceptance_criteria" not in prompt
+
+
+def test_what_is_logged_is_one_line_without_escapes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with _logging(store, False, Console()):
+        logging.getLogger("imagination.vision").warning("it said %s", ESCAPES)
+    written = store.log_file.read_text(encoding="utf-8")
+    assert len(written.splitlines()) == 1 and "it said" in written and written[:-1].isprintable()
 
 
 def test_a_reply_of_fifty_megabytes_is_not_read_to_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
