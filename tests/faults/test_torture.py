@@ -13,12 +13,12 @@ from cut import ALL
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked child")
-@pytest.mark.parametrize(("part", "every"), [("killed", 160), ("interrupted", 200), ("disk", 150)])
+@pytest.mark.parametrize(("part", "every"), [("killed", 160), ("torn", 40), ("interrupted", 200), ("disk", 150)])
 def test_nothing_is_lost(part: str, every: int) -> None:
     script = Path(__file__).with_name("torture.py")  # on its own: to fork among a suite's threads is to ask for trouble
     asked = [sys.executable, str(script), "--part", part, "--every", "1" if ALL else str(every)]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     figures = json.loads(done.stdout)
-    assert figures["points"] >= 200 and figures["tried"] > 2
+    assert figures["points"] >= (100 if part == "torn" else 200) and figures["tried"] > 2
     assert [figures[name] for name in ("losses", "hangs", "tracebacks")] == [0, 0, 0]

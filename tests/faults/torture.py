@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 import yaml
 from PIL import Image
 from tree import differences, tree
-from victim import Act, Ended, full_disk, kill, run, signalled, warm
+from victim import Act, Ended, full_disk, kill, run, signalled, tear, warm
 
 from imagination import page_rebuild
 from imagination.store import Store
@@ -159,13 +159,18 @@ def disturbed(
     if ended.code != 1 and not is_over(workspace):
         last = run(workspace, ARGUMENTS)
         tally.note(f"{what}, resumed", last)
-    elif (
-        ended.code != 1
-    ):  # the next would be a new run: what is left to do is the page, which any start brings up to date
-        page_rebuild.rebuild_all(workspace / "projects")
+    else:  # the next would be a new run: what is left to do is the page, which any start brings up to date
+        any_start(workspace)
         last = Ended(1, "", ())
     compare(place, tally, what, last, workspace, wanted)
     shutil.rmtree(str(workspace))
+
+
+def any_start(workspace: Path) -> None:
+    """What the start of anything does before its own work: half-written files go, the page is brought up to date."""
+    with Store(workspace / "projects" / "p").lock():
+        pass
+    page_rebuild.rebuild_all(workspace / "projects")  # outside: the head of a run at work is left to its process
 
 
 def is_over(workspace: Path) -> bool:
@@ -201,6 +206,21 @@ def killed(place: Range, every: int) -> Tally:
     for at, name in picked(points, every):
         disturbed(place, tally, f"killed at {at} ({name})", at, kill, (-signal.SIGKILL,), (files, asked))
     return tally
+
+
+def torn(place: Range, every: int) -> Tally:
+    """Ended while a file is being written, its first bytes on disk: at every file."""
+    files, asked, points = undisturbed(place)
+    opened = tuple(name for name in points if is_opening(name))
+    tally = Tally(points=len(opened))
+    for at, name in picked(opened, every):
+        what = f"torn at {at} ({name})"
+        disturbed(place, tally, what, at, tear, (-signal.SIGXFSZ,), (files, asked), only=is_opening)
+    return tally
+
+
+def is_opening(name: str) -> bool:
+    return name.startswith("open ")
 
 
 def interrupted(place: Range, every: int) -> Tally:
@@ -272,7 +292,7 @@ def long(place: Range, every: int) -> Tally:
 
 
 PARTS = {
-    "killed": killed, "interrupted": interrupted, "disk": disk, "faults": faults, "inputs": inputs, "long": long,
+    "killed": killed, "torn": torn, "interrupted": interrupted, "disk": disk, "faults": faults, "inputs": inputs, "long": long,
 }  # fmt: skip
 
 

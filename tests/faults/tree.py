@@ -28,12 +28,15 @@ def tree(project: Path) -> Dict[str, str]:
 
 
 def settled(path: Path) -> bytes:
+    """A file's bytes; of JSON what it says, of half-written JSON the bytes as well."""
     data = path.read_bytes()
-    if path.suffix == ".js":
-        data = data[data.index(b"(") + 1 : data.rindex(b")")]
+    inner = data[data.find(b"(") + 1 : data.rfind(b")")] if path.suffix == ".js" else data
     if path.suffix not in (".js", ".json"):
         return data
-    return json.dumps(_still(json.loads(data)), sort_keys=True).encode()
+    try:
+        return json.dumps(_still(json.loads(inner)), sort_keys=True).encode()
+    except ValueError:
+        return data
 
 
 def _still(data: Any) -> Any:

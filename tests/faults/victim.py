@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 NETWORK = ("http.client.connect", "http.client.send", "socket.connect")
 MOVES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
+TORN = 16  # bytes that are written of a file that is cut short
 PATIENCE = 120  # s after which a run counts as hung
 
 Act = Callable[[], None]
@@ -63,6 +65,12 @@ def kill() -> None:
     time.sleep(60)  # it does not come back from this
 
 
+def tear() -> None:
+    """Let the file that is opened now be cut short, and the process end with SIGXFSZ as it is: between two of its writes."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (TORN, TORN))
+
+
 def full_disk() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -106,6 +114,7 @@ def _child(
     code = 70
     try:
         signal.alarm(PATIENCE)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and would go on
         target = os.open(str(out), os.O_WRONLY | os.O_APPEND)
         os.dup2(target, 1)
         os.dup2(target, 2)
