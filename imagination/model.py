@@ -122,7 +122,36 @@ class ProjectSettings(Frozen):
     name: str = Field("", description="Project name; the project's folder wins where they differ.")
     max_iterations: int = Field(ge=1, le=MOST_ITERATIONS, description="The most pictures a run may make.")
     disable_general_notes: bool = Field(False, description="Leave general notes out of `rules suggest`.")
-    strategy: Literal["spec"] = Field("spec", description="How the next settings are chosen from the verdicts.")
+    strategy: Literal["adaptive", "spec"] = Field(
+        "spec",
+        description="adaptive: settings from an estimate of where every criterion passes; spec: small steps by likeness.",
+    )
+    confirmations: Optional[int] = Field(
+        None, ge=0, le=50, description="Further looks at a picture that seems to pass. Default: 5; under spec 0."
+    )
+    judge_check: Optional[bool] = Field(
+        None, description="Try the judge on the unedited original first. Default: true; under spec false."
+    )
+    stop_on_conflict: Optional[bool] = Field(
+        None, description="End the run when two criteria rule each other out. Default: true; under spec false."
+    )
+    final_comparison: Optional[bool] = Field(
+        None, description="Without a pass, compare the best three in pairs. Default: true; under spec false."
+    )
+    max_cost: Optional[float] = Field(None, gt=0, description="End the run when it has cost this much, in USD.")
+    max_minutes: Optional[float] = Field(None, gt=0, description="End the run when it has taken this many minutes.")
+
+    def has(self, part: Literal["judge_check", "stop_on_conflict", "final_comparison"]) -> bool:
+        """Say whether a part is on: as its key says, else with every strategy but the spec's."""
+        told: Optional[bool] = getattr(self, part)
+        return self.strategy != "spec" if told is None else told
+
+    @property
+    def looks(self) -> int:
+        """The most further looks at one picture."""
+        if self.confirmations is not None:
+            return self.confirmations
+        return 0 if self.strategy == "spec" else 5
 
 
 class Rules(Frozen):
@@ -232,6 +261,9 @@ class VisionSettings(Frozen):
     keep_alive: Optional[Union[int, str]] = Field(
         None, description="Ollama: how long the model stays loaded; 0 unloads it after each iteration."
     )
+    calls: Literal["staged", "combined"] = Field(
+        "staged", description="combined: questions, criteria and comparison in one request; staged: one each."
+    )
     data_collection: Optional[Literal["allow", "deny"]] = Field(
         None, description="OpenRouter: deny uses only hosts that do not store what they are sent."
     )
@@ -310,11 +342,12 @@ class Request:
     `accept` is what is read from the reply where that is laxer (None: `schema`), e.g. with reasons left optional.
     """
 
-    purpose: str  # "description", "questions", "evaluation", "comparison", "improvement", "suggestion"
+    purpose: str  # "description", "questions", "evaluation", "comparison", "improvement", "suggestion" …
     instruction: str
     pictures: Tuple[Picture, ...] = ()
     schema: Optional[Mapping[str, Any]] = None
     accept: Optional[Mapping[str, Any]] = None
+    look: int = 0  # how often this was asked before: another look gets another seed of the model
 
 
 class Usage(Frozen):
@@ -396,6 +429,8 @@ class Evaluation(Artefact):
     aivis_metadata: CallRecord
     usage: Usage = Field(default_factory=Usage)
     rules_sha256: str = ""  # of the criteria and questions it was judged by
+    votes: Dict[str, List[Optional[bool]]] = Field(default_factory=dict)  # every verdict, the first one first
+    posteriors: Dict[str, float] = Field(default_factory=dict)  # chance that it is met, after those votes
 
     @property
     def all_pass(self) -> bool:
@@ -510,7 +545,38 @@ class Pending(Frozen):
     _parameters_have_types = field_validator("parameters")(_checked_parameters)
 
 
+class JudgeCheck(Artefact):
+    """`judge_check.json`: what the judge said of the unedited original (twice) and of a grey square, before picture 1."""
+
+    original: Dict[str, List[Optional[bool]]]
+    grey: Dict[str, List[Optional[bool]]]
+    warnings: List[str]
+    aivis_metadata: CallRecord
+    usage: Usage = Field(default_factory=Usage)
+    seconds: float = 0.0
+
+
+class Duel(Frozen):
+    """Two pictures put before the judge at once, in this order; `better` is an iteration, None when it would not say."""
+
+    first: int
+    second: int
+    better: Optional[int]
+    reason: str = ""
+
+
+class FinalComparison(Artefact):
+    """`final_comparison.json`: the best pictures of a run without a pass, compared in pairs in both orders."""
+
+    iterations: List[int]  # the contenders, best score first
+    duels: List[Duel]
+    winner: int
+    aivis_metadata: CallRecord
+    usage: Usage = Field(default_factory=Usage)
+
+
 RunStatus = Literal["running", "passed", "exhausted", "stopped"]
+EndedBy = Literal["iterations", "conflict", "cost", "time"]
 
 
 class Checkpoint(Artefact):
@@ -529,6 +595,9 @@ class Checkpoint(Artefact):
     pending: Optional[Pending] = None
     generation_failures: int = 0  # in a row
     vision_failures: int = 0  # in a row
+    ended_by: Optional[EndedBy] = None  # why an exhausted run is over
+    ending: Optional[str] = None  # the same as a sentence for people, with the evidence
+    next_seed: Optional[int] = None  # kept for the next iteration, so that only what is tested differs
     seeded_from: Optional[Seeding] = None
     totals: Totals = Field(default_factory=Totals)
 

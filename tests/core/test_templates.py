@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from imagination.model import Frozen, Generation, Rules, VisionSettings, key_of
+from imagination.model import Frozen, Generation, ProjectSettings, Rules, VisionSettings, key_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "defaults" / "config"
@@ -109,7 +109,7 @@ def test_options_shown_in_comments_work_when_put_in_force(name: str, model: Type
 
 def test_every_project_and_server_setting_is_shown() -> None:
     shown_rules, shown_generation = with_options_on(CONFIG / "rules.yaml"), with_options_on(CONFIG / "AIGen.yaml")
-    assert set(shown_rules["project"]) == {"name", "max_iterations", "disable_general_notes", "strategy"}
+    assert set(shown_rules["project"]) == set(ProjectSettings.model_fields)
     assert set(shown_generation["comfyui"]) == {"host", "port", "timeout"}
 
 

@@ -19,7 +19,17 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).with_name("artefacts.json")
-BY_FIELD = {"answers", "criteria_results", "questions", "reasons", "values"}  # keys that come from rules.yaml
+BY_FIELD = {
+    "answers",
+    "criteria_results",
+    "grey",
+    "original",
+    "posteriors",
+    "questions",
+    "reasons",
+    "values",
+    "votes",
+}  # keys that come from rules.yaml
 
 
 def run_the_demo(workspace: Path) -> Path:
