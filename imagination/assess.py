@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, TypeVar, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar, Union
 
 from typing_extensions import Protocol
 
 from . import images
+from .confirm import confirmed
 from .errors import VisionError
 from .judge import Judge, answers_record, evaluation_record
 from .model import Answers, CallRecord, Comparison, Evaluation, Picture, Rules, Usage, Value, VisionSettings
 from .store import Run
+from .votes import Outlook
 
 T = TypeVar("T")
 
@@ -51,9 +53,13 @@ class Assessor:
     asking: Callable[[str], None]
     warn: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
+    looks: int = 0  # the most further looks at one picture
 
-    def assess(self, iteration: int, png: bytes, again: bool = False) -> Assessment:
-        """Ask what is not on disk yet. `again`: what failed before is asked once more."""
+    def assess(self, iteration: int, png: bytes, again: bool = False, outlook: Optional[Outlook] = None) -> Assessment:
+        """Ask what is not on disk yet. `again`: what failed before is asked once more.
+
+        `outlook` is what is held of the picture and of the judge before it is seen; it decides when a pass is confirmed.
+        """
         result = images.for_vision(png, "the result")
         timings: Dict[str, float] = {}
         answers, comparison = self.run.answers(iteration), self.run.comparison(iteration)
@@ -64,7 +70,7 @@ class Assessor:
             evaluation = None
         answers, comparison = self._look(iteration, png, result, answers, comparison, timings)
         if evaluation is None:
-            evaluation = self._evaluate(iteration, result, answers, timings)
+            evaluation = self._evaluate(iteration, result, answers, outlook or Outlook(), timings)
         return Assessment(answers, comparison, evaluation, timings)
 
     def _look(
@@ -103,7 +109,8 @@ class Assessor:
 
         def timed() -> T:
             started = self.clock()
-            self.asking(purpose)
+            if purpose != "evaluation":  # each look is told by itself
+                self.asking(purpose)
             try:
                 got = ask()
             finally:
@@ -136,9 +143,16 @@ class Assessor:
         self.run.write("comparison", comparison)
         return comparison
 
-    def _evaluate(self, iteration: int, result: Picture, answers: Answers, timings: Dict[str, float]) -> Evaluation:
+    def _evaluate(
+        self, iteration: int, result: Picture, answers: Answers, outlook: Outlook, timings: Dict[str, float]
+    ) -> Evaluation:
+        def look(number: int, fields: Optional[Sequence[str]]) -> Evaluation:
+            self.asking("evaluation" if number == 0 else "second_look")
+            return self.judge.evaluate(iteration, self.original, result, answers.answers, number, fields)
+
         def ask() -> Evaluation:
-            return self.judge.evaluate(iteration, self.original, result, answers.answers)
+            first = look(0, None)
+            return confirmed(first, look, self.looks, outlook) if self.looks else first
 
         try:
             return self._timed("evaluation", ask, timings)()

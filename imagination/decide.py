@@ -10,13 +10,15 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
+from .adaptive import AdaptiveStrategy
 from .assess import usage_of
 from .errors import VisionError
 from .judge import Judge
-from .model import Attempt, Criterion, Generation, Move, Parameters, Pending, Prompts, Sampling, Usage
+from .model import Attempt, Criterion, Generation, Move, Parameters, Pending, Prompts, Rules, Sampling, Usage
 from .setup import yaml_for_model
 from .shaping import shape
-from .tuning import Plan, Strategy, accept_suggestion, outside_band
+from .tuning import Plan, SpecStrategy, Strategy, accept_suggestion, outside_band
+from .votes import Vote
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,10 @@ class Decider:
         last = history[-1]
         if pending is None or pending.iteration != last.iteration:
             pending = Pending(iteration=last.iteration, parameters=last.sampling.as_dict(), prompts=last.prompts)
-        pending, plan = self._planned(history, pending, generation, frozenset(generation.locked))
+        pending, plan = self._planned(history, pending, generation, _fixed(generation))
         edits = edited(generation, last.sampling, plan.sampling)
         if edits:  # the user's own hand goes before ours
-            pending, plan = self._planned(history, pending, generation, frozenset({*generation.locked, *edits}))
+            pending, plan = self._planned(history, pending, generation, frozenset({*_fixed(generation), *edits}))
         pending, prompts, prompt_moves = self._improved(pending, last, generation.prompts)
         decided = in_force(generation, last.sampling, replace(plan.sampling, **edits), prompts)
         return Decision(decided, (*_told(edits, last.sampling), *plan.moves, *prompt_moves), pending)
@@ -116,6 +118,13 @@ class Decider:
         return pending.model_copy(update={"usage": pending.usage + usage, "timings": timings}), got
 
 
+def strategy_for(rules: Rules, known: Sequence[Tuple[bool, Vote]] = ()) -> Strategy:
+    """The strategy that `project.strategy` names. `known`: votes of the judge whose truth is known."""
+    if rules.project.strategy == "spec":
+        return SpecStrategy()
+    return AdaptiveStrategy(rules.acceptance_criteria, known)
+
+
 def edited(generation: Generation, used: Sampling, wanted: Sampling) -> Dict[str, Any]:
     """What the user has changed in working/AIGen.yaml since the judged picture was begun.
 
@@ -124,6 +133,11 @@ def edited(generation: Generation, used: Sampling, wanted: Sampling) -> Dict[str
     configured, before, after = generation.parameters.model_dump(), used.as_dict(), wanted.as_dict()
     names = [name for name in before if name != "seed" and configured[name] is not None and before[name] is not None]
     return {name: configured[name] for name in names if configured[name] not in (before[name], after[name])}
+
+
+def _fixed(generation: Generation) -> FrozenSet[str]:
+    """What the strategy may not change: locked parameters, and a seed that the user set."""
+    return frozenset([*generation.locked, *(["seed"] if generation.parameters.seed is not None else [])])
 
 
 def _newest(configured: Prompts, used: Prompts, ours: Optional[Prompts]) -> Prompts:

@@ -30,6 +30,7 @@ DOING = {
     "questions": "asking the questions",
     "comparison": "comparing with the original",
     "evaluation": "marking the criteria",
+    "second_look": "making sure of the verdict",
     "suggestion": "asking for better settings",
     "improvement": "improving the prompts",
 }

@@ -7,7 +7,7 @@ whether a failure ends an iteration is the loop's to say.
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from typing_extensions import Protocol
 
@@ -74,19 +74,31 @@ class Judge:
         values: Dict[str, Value] = {q.field: got.values.get(q.field) for q in questions}
         return answers_record(iteration, values, got.call, got.usage)
 
-    def evaluate(self, iteration: int, original: Picture, result: Picture, answers: Mapping[str, Value]) -> Evaluation:
-        """Mark every criterion; the answers to the questions go with the request."""
-        criteria = self.rules.acceptance_criteria
+    def evaluate(
+        self,
+        iteration: int,
+        original: Picture,
+        result: Picture,
+        answers: Mapping[str, Value],
+        look: int = 0,
+        fields: Optional[Collection[str]] = None,
+    ) -> Evaluation:
+        """Mark every criterion, or those of `fields`; the answers to the questions go with the request.
+
+        From the second `look` on, the same is asked in other words, another order and with other luck, so that the model
+        cannot repeat itself; the meaning of a criterion, and what counts as a pass, stays.
+        """
+        criteria = _in_turn([c for c in self.rules.acceptance_criteria if fields is None or c.field in fields], look)
         schema = criteria_schema(criteria)
         instruction = self.templates.fill(
-            "evaluation",
+            "evaluation" if look % 2 == 0 else "second_look",
             criteria=list_criteria(criteria),
             answers=list_values(answers, self.rules.questions),
             description=self.description,
             shape=shape_of(schema),
         )
         accept = criteria_schema(criteria, lenient=True)
-        got = self.vision.ask(Request("evaluation", instruction, (original, result), bounded(schema), accept))
+        got = self.vision.ask(Request("evaluation", instruction, (original, result), bounded(schema), accept, look))
         values, reasons = _split(criteria, got.values)
         return evaluation_record(iteration, criteria, values, reasons, got.call, got.usage, self.rules_sha256)
 
@@ -183,7 +195,16 @@ def evaluation_record(
         aivis_metadata=call,
         usage=usage,
         rules_sha256=rules_sha256,
+        votes={c.field: [results[c.field] if values.get(c.field) is not None else None] for c in criteria}
+        if judged
+        else {},
     )
+
+
+def _in_turn(criteria: List[Criterion], look: int) -> List[Criterion]:
+    """Another order at each look: turned by one more, and every other time from the back."""
+    turned = criteria[look % len(criteria) :] + criteria[: look % len(criteria)] if criteria else []
+    return turned[::-1] if look % 2 else turned
 
 
 def _split(criteria: Sequence[Criterion], got: Mapping[str, Any]) -> Tuple[Dict[str, Value], Dict[str, str]]:

@@ -19,7 +19,7 @@ from . import images
 from .assess import Assessment, Assessor, Eyes
 from .chronicle import Chronicle
 from .comfyui import Generated
-from .decide import Decider
+from .decide import Decider, strategy_for
 from .errors import (
     BadImage,
     ComfyUIError,
@@ -47,7 +47,7 @@ from .resume import Opening
 from .setup import Setup, Workflow, load_workflow, negative_in_force, sampling_in_force, text_in_force
 from .shaping import opening_prompts
 from .store import Store
-from .tuning import STRATEGIES
+from .votes import Outlook
 from .workflow import apply
 
 log = logging.getLogger(__name__)
@@ -130,6 +130,7 @@ class Loop:
         self.original = images.for_vision(setup.source, "the original")
         self._workflow: Tuple[Any, Optional[Workflow]] = (None, None)
         self._told_of: Set[str] = set()
+        self.strategy = strategy_for(setup.rules)
         self.assessor = Assessor(
             run=opening.run,
             rules=setup.rules,
@@ -141,9 +142,10 @@ class Loop:
             asking=tools.observer.asking,
             warn=tools.observer.warned,
             clock=tools.clock,
+            looks=setup.rules.project.looks,
         )
         self.decider = Decider(
-            strategy=STRATEGIES[setup.rules.project.strategy],
+            strategy=self.strategy,
             judge=tools.judge,
             criteria=setup.rules.acceptance_criteria,
             choices=tools.choices,
@@ -220,7 +222,7 @@ class Loop:
                 continue
             before = self.book.metadata[iteration]
             self.tools.observer.iteration_begins(iteration, Sampling(**before.parameters_used), before.prompts_used)
-            found = self.assessor.assess(iteration, png, again=True)
+            found = self.assessor.assess(iteration, png, True, self._outlook(Sampling(**before.parameters_used)))
             if found.evaluation.source == "fallback":
                 if at_the_end and any(a.evaluation.source == "aivis" for a in self.book.history):
                     continue
@@ -230,6 +232,9 @@ class Loop:
             if found.evaluation.all_pass:
                 return True
         return False
+
+    def _outlook(self, sampling: Sampling) -> Outlook:
+        return self.strategy.outlook(self.book.history, sampling)
 
     # --- one iteration ------------------------------------------------------------------------------------------------
 
@@ -247,7 +252,7 @@ class Loop:
             self._record_failure(plan, workflow, err, self.tools.clock() - started)
             return
         self.book.write_thumb(iteration, png)
-        found = self.assessor.assess(iteration, png)
+        found = self.assessor.assess(iteration, png, outlook=self._outlook(Sampling(**plan.parameters)))
         self._record(self.book.made(plan, workflow, self.tools.now(), self.assessor.unheard(), png), found)
         if found.evaluation.source == "fallback":
             why = found.evaluation.aivis_metadata.error

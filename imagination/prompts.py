@@ -23,10 +23,11 @@ TEMPLATES: Mapping[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
     "describe": ((), ()),
     "questions": (("questions", "shape"), ("description",)),
     "evaluation": (("criteria", "shape"), ("answers", "description")),
+    "second_look": (("criteria", "shape"), ("answers", "description")),
     "comparison": (("shape",), ("description",)),
     "improvement": (
         ("positive", "negative", "failed", "shape"),
-        ("passed", "comparison", "required", "banned", "avoided", "description", "notes"),
+        ("passed", "comparison", "required", "banned", "avoided", "description", "notes", "best", "worst"),
     ),
     "suggestion": (("settings", "similarity", "shape"), ("failed", "samplers", "schedulers")),
     "rules_suggestion": (("rules", "shape"), ("guidelines", "notes")),

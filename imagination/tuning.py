@@ -1,4 +1,4 @@
-"""Similarity and failed criteria to the next settings. Pure: the strategies behind `project.strategy`.
+"""Similarity and failed criteria to the next settings, the spec's way; what every strategy has in common. Pure.
 
 A strategy sees every judged picture of the run and says what denoise and cfg come next, each move with its reason.
 Prompts are not its business (`shaping` and the improver's), nor are steps, sampler and scheduler (a suggestion of the
@@ -13,6 +13,7 @@ from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tup
 from typing_extensions import Protocol
 
 from .model import Attempt, Move, Sampling
+from .votes import Outlook
 
 TOO_SIMILAR = 0.85  # spec, "Decision Making"
 TOO_DIFFERENT = 0.30
@@ -28,10 +29,16 @@ class Plan:
 
 
 class Strategy(Protocol):
-    """How the next denoise and cfg are chosen."""
+    """How the next denoise and cfg are chosen, and what is expected of them."""
 
     def next(self, history: Sequence[Attempt], locked: Collection[str]) -> Plan:
-        """Settings after the last of `history` (at least one attempt, oldest first); `locked` parameters stay."""
+        """Settings after the last of `history` (at least one attempt, oldest first); `locked` parameters stay.
+
+        "seed" is among them when it is fixed: the same settings would then give the same picture.
+        """
+
+    def outlook(self, history: Sequence[Attempt], sampling: Sampling) -> Outlook:
+        """What is held of the judge, and of a picture of these settings, before it is seen."""
 
 
 class SpecStrategy:
@@ -44,11 +51,12 @@ class SpecStrategy:
             return Plan(last.sampling, (Move(what="settings unchanged", why="the comparison got no answer to go by"),))
         similarity = last.comparison.similarity_score
         wanted = nudge(last.sampling, similarity)
-        kept = replace(wanted, **{name: getattr(last.sampling, name) for name in locked})
+        kept = replace(wanted, **{name: getattr(last.sampling, name) for name in locked if name != "seed"})
         return Plan(kept, tuple(_moves(last.sampling, kept, wanted, similarity)))
 
-
-STRATEGIES: Mapping[str, Strategy] = {"spec": SpecStrategy()}
+    def outlook(self, history: Sequence[Attempt], sampling: Sampling) -> Outlook:
+        """Nothing is expected: the spec takes each picture for itself."""
+        return Outlook()
 
 
 def nudge(sampling: Sampling, similarity: float) -> Sampling:

@@ -8,7 +8,7 @@ import pytest
 
 from imagination.decide import in_force
 from imagination.model import Attempt, CallRecord, Comparison, Evaluation, Generation, Parameters, Prompts, Sampling
-from imagination.tuning import STRATEGIES, Plan, accept_suggestion, nudge, outside_band
+from imagination.tuning import Plan, SpecStrategy, accept_suggestion, nudge, outside_band
 
 CALL = CallRecord(provider="ollama", model="eyes")
 Pair = Tuple[Optional[float], Optional[float]]
@@ -86,7 +86,7 @@ def attempt(similarity: float, source: str = "aivis", **sampling: Any) -> Attemp
 
 
 def planned(found: Attempt, *locked: str) -> Tuple[Plan, List[str]]:
-    plan = STRATEGIES["spec"].next([found], locked)
+    plan = SpecStrategy().next([found], locked)
     return plan, [move.what for move in plan.moves]
 
 

@@ -13,7 +13,7 @@ from imagination.judge import Judge
 from imagination.loop import Observer
 from imagination.model import Attempt, Checkpoint, Evaluation, Metadata, Sampling
 from imagination.setup import read_setup
-from imagination.tuning import STRATEGIES
+from imagination.tuning import SpecStrategy
 
 
 class Editor(Observer):
@@ -77,7 +77,7 @@ def test_a_decision_made_anew_after_a_kill_is_the_same(bench: Bench, edit: Dict[
 def decider_of(bench: Bench, vision: ScriptedVision) -> Decider:
     setup = read_setup(bench.project, None)
     return Decider(
-        strategy=STRATEGIES["spec"],
+        strategy=SpecStrategy(),
         judge=Judge(vision, setup.templates, setup.rules),
         criteria=setup.rules.acceptance_criteria,
         choices={},

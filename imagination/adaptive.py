@@ -1,0 +1,326 @@
+"""The strategy `adaptive`: the settings at which, as far as all pictures tell, every criterion passes together. Pure.
+
+Every picture counts, not only the last, and votes count as the chances they are. What moves is denoise and cfg; every
+picture gets a new seed unless the user set one: in simulation a seed that is kept while a change is tested costs a fifth
+more pictures, since bad luck is kept with it (tests/benchmarks/README.md). Where a picture is outside the spec's
+similarity band, the spec's step is the least that happens, unless that ground is known already.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from typing import Collection, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from .estimate import Belief, Kind, Sighting
+from .model import Attempt, Criterion, Move, Sampling
+from .shaping import contains
+from .tuning import TOO_DIFFERENT, Plan, outside_band
+from .votes import Outlook, Rates, Vote, likelihoods, measured_rates
+
+Settings = Tuple[float, float]  # denoise, cfg
+# prior centres of the thresholds by edit_strength, in denoise: how strong an edit a change takes, and what is kept bears
+CHANGES: Mapping[Optional[str], float] = {"low": 0.40, None: 0.47, "medium": 0.48, "high": 0.60}
+KEPT: Mapping[Optional[str], float] = {"low": 0.50, None: 0.55, "medium": 0.55, "high": 0.65}
+SPREAD = 0.24
+DENOISE = tuple(round(0.05 * n, 2) for n in range(1, 21))
+FINER = (-0.025, 0.0, 0.025)
+CFG = (
+    0.45,
+    0.57,
+    0.7,
+    0.85,
+    1.0,
+    1.2,
+    1.45,
+    1.7,
+    2.0,
+)  # of the cfg that the run began with: further off is another model
+CURIOSITY = 1.5  # standard deviations of the estimate that an untried setting is credited with
+STAYING = 0.0005  # what a step of 0.05, or of one cfg, must gain at least
+WITHOUT_ITS_TERMS = 0.25  # weight of a picture whose prompt lacked a term that the criterion must have
+CONFLICT_FROM = 5  # pictures
+CONFLICT_BELOW = 0.10  # chance that two criteria hold together, at the settings best for both
+SEEN = 0.8  # chance from which a criterion counts as met (or, the other way, failed) in a picture
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two criteria that rule each other out. `evidence` is a sentence for people."""
+
+    first: str
+    second: str
+    evidence: str
+
+
+class AdaptiveStrategy:
+    """Chooses settings for one run. `known`: votes of the judge whose truth is known, from its check on the original."""
+
+    def __init__(self, criteria: Sequence[Criterion], known: Sequence[Tuple[bool, Vote]] = ()) -> None:
+        self.criteria = criteria
+        self.known = known
+
+    def outlook(self, history: Sequence[Attempt], sampling: Sampling) -> Outlook:
+        """What is held of the judge, and of a picture of these settings, before it is seen."""
+        rates = rates_of(history, self.known)
+        beliefs = _beliefs(self.criteria, history, rates, sampling)
+        denoise, cfg = _settings(sampling)
+        return Outlook(rates, {name: belief.chance(denoise, cfg) for name, belief in beliefs.items()})
+
+    def next(self, history: Sequence[Attempt], locked: Collection[str]) -> Plan:
+        """Settings after the last of `history`. "seed" among `locked`: it is fixed, so no settings are tried twice."""
+        last, table, ground = history[-1], _Table(self._beliefs(history)), _Ground(self.criteria, history, locked)
+        best = table.best(ground.open(), ground.now)
+        best = table.best(ground.around(best), ground.now)
+        wanted = replace(
+            last.sampling,
+            denoise=None if last.sampling.denoise is None else best[0],
+            cfg=None if last.sampling.cfg is None else best[1],
+        )
+        return Plan(wanted, tuple(_moves(last, wanted, table, locked)))
+
+    def conflict(self, history: Sequence[Attempt]) -> Optional[Conflict]:
+        """Two criteria of which no picture meets both, and of which the estimate says that none will; None: go on."""
+        judged = [a for a in history if a.evaluation.source == "aivis"]
+        if len(judged) < CONFLICT_FROM:
+            return None
+        beliefs, posteriors = self._beliefs(judged), [_chances_in(a, self._rates(judged)) for a in judged]
+        grounds = _grounds(judged[0].sampling)
+        for one, other in itertools.combinations([c.field for c in self.criteria], 2):
+            if not _apart(posteriors, one, other):
+                continue
+            together = max(beliefs[one].chance(d, c) * beliefs[other].chance(d, c) for d, c in grounds)
+            if together < CONFLICT_BELOW:
+                return Conflict(one, other, _evidence(beliefs, one, other, judged, together))
+        return None
+
+    def _rates(self, history: Sequence[Attempt]) -> Rates:
+        return rates_of(history, self.known)
+
+    def _beliefs(self, history: Sequence[Attempt]) -> Dict[str, Belief]:
+        return _beliefs(self.criteria, history, self._rates(history), history[0].sampling)
+
+
+def rates_of(history: Sequence[Attempt], known: Sequence[Tuple[bool, Vote]] = ()) -> Rates:
+    """The judge's error rates, from its check and from what it was asked more than once."""
+    several = [votes for a in history for votes in a.evaluation.votes.values()]
+    return measured_rates(known, several, Rates())
+
+
+def kind_of(criterion: Criterion, cfg: float) -> Kind:
+    """What the tags of a criterion say of it before the first picture."""
+    if criterion.intent == "change":
+        return Kind(True, CHANGES[criterion.edit_strength], SPREAD, cfg)
+    if criterion.intent == "preserve":
+        return Kind(False, KEPT[criterion.edit_strength], SPREAD, cfg)
+    return Kind(None, 0.5, 0.28, cfg)
+
+
+# --- what the pictures say ------------------------------------------------------------------------------------------------
+
+
+def _settings(sampling: Sampling) -> Settings:
+    """Denoise and cfg; what the workflow has no place for stands still at a middle value."""
+    denoise = 0.5 if sampling.denoise is None else sampling.denoise
+    return denoise, 7.0 if sampling.cfg is None else max(0.1, sampling.cfg)
+
+
+def _beliefs(
+    criteria: Sequence[Criterion], history: Sequence[Attempt], rates: Rates, began: Sampling
+) -> Dict[str, Belief]:
+    judged = [a for a in history if a.evaluation.source == "aivis"]
+    cfg = _settings(judged[0].sampling if judged else began)[1]
+    return {c.field: Belief(kind_of(c, cfg), _sightings(c, judged, rates)) for c in criteria}
+
+
+def _sightings(criterion: Criterion, judged: Sequence[Attempt], rates: Rates) -> List[Sighting]:
+    found = []
+    for attempt in judged:
+        met, unmet = likelihoods(_votes(attempt, criterion.field), rates)
+        if met != unmet:
+            complete = all(contains(attempt.prompts.positive, term) for term in criterion.must_include)
+            weight = 1.0 if complete else WITHOUT_ITS_TERMS
+            found.append(Sighting(*_settings(attempt.sampling), met, unmet, weight))
+    return found
+
+
+def _votes(attempt: Attempt, name: str) -> Sequence[Vote]:
+    """Votes on a criterion; those of older versions of this program are their verdicts."""
+    evaluation = attempt.evaluation
+    if name in evaluation.votes:
+        return evaluation.votes[name]
+    told = name in evaluation.criteria_results and name not in evaluation.unanswered
+    return [evaluation.criteria_results[name]] if told else [None]
+
+
+def _chances_in(attempt: Attempt, rates: Rates) -> Dict[str, float]:
+    """Chance of each criterion to be met in a picture, from its votes alone."""
+    names = attempt.evaluation.criteria_results
+    return Outlook(rates).posteriors({name: _votes(attempt, name) for name in names})
+
+
+class _Table:
+    """Chances of settings under what is believed of each criterion."""
+
+    def __init__(self, beliefs: Mapping[str, Belief]) -> None:
+        self.beliefs = beliefs
+
+    def together(self, settings: Settings, curiosity: float = 0.0) -> float:
+        """Chance that all criteria are met, with a credit for what is not known of it."""
+        mean = square = 1.0
+        for belief in self.beliefs.values():
+            first, second = belief.moments(*settings)
+            mean, square = mean * first, square * second
+        return mean + curiosity * math.sqrt(max(0.0, square - mean * mean))
+
+    def best(self, open_settings: Sequence[Settings], now: Settings) -> Settings:
+        """The settings with the best prospect; what is near is preferred where it makes no difference."""
+
+        def prospect(each: Settings) -> float:
+            far = abs(each[0] - now[0]) / 0.05 + abs(each[1] - now[1])
+            return self.together(each, CURIOSITY) - STAYING * far
+
+        return max(open_settings, key=prospect)
+
+
+# --- which settings are open ----------------------------------------------------------------------------------------------
+
+
+def _grounds(began: Sampling) -> List[Settings]:
+    """All settings that a run which began with these may come to."""
+    denoise, cfg = _settings(began)
+    return list(
+        itertools.product(
+            DENOISE if began.denoise is not None else (denoise,), _cfgs(cfg) if began.cfg is not None else (cfg,)
+        )
+    )
+
+
+def _cfgs(began: float) -> List[float]:
+    step = 0.5 if began > 3 else 0.1
+    return sorted({min(20.0, max(1.0, round(round(began * by / step) * step, 2))) for by in CFG})
+
+
+class _Ground:
+    """Which settings may come after the last picture: what is locked stays, what is known need not be tried again."""
+
+    def __init__(self, criteria: Sequence[Criterion], history: Sequence[Attempt], locked: Collection[str]) -> None:
+        self.criteria, self.history, self.locked = criteria, history, locked
+        self.began, self.last = history[0].sampling, history[-1]
+        self.now = _settings(self.last.sampling)
+        self.tried = [_settings(a.sampling) for a in history]
+        self.low, self.high, self.least_cfg = self._least()
+
+    def open(self) -> List[Settings]:
+        """Settings that may come next, at least one."""
+        denoises = {self.now[0], *(DENOISE if self.moves("denoise") else ())}
+        cfgs = {self.now[1], *(_cfgs(_settings(self.began)[1]) if self.moves("cfg") else ())}
+        cfgs |= {self.least_cfg} if self.least_cfg > self.now[1] else set()
+        everything = sorted(itertools.product(denoises, cfgs))
+        return [each for each in everything if self.allows(each)] or everything
+
+    def around(self, settings: Settings) -> List[Settings]:
+        """The settings themselves and finer steps of denoise beside them."""
+        steps = FINER if self.moves("denoise") else ()
+        near = [(round(settings[0] + by, 4), settings[1]) for by in steps if 0 < settings[0] + by <= 1]
+        return [each for each in near if self.allows(each)] or [settings]
+
+    def moves(self, name: str) -> bool:
+        """Say whether the strategy may set a parameter at all."""
+        return name not in self.locked and getattr(self.began, name) is not None
+
+    def allows(self, each: Settings) -> bool:
+        """Say whether settings keep to what the spec asks for at least, and would give a new picture."""
+        if self.moves("denoise") and not self.low <= each[0] <= self.high:
+            return False
+        if self.moves("cfg") and each[1] < self.least_cfg:
+            return False
+        same = [a for a in self.history if _settings(a.sampling) == each and a.prompts == self.last.prompts]
+        return not ("seed" in self.locked and same)
+
+    def _least(self) -> Tuple[float, float, float]:
+        """Denoise from and to, and cfg from, as the spec's step asks outside the band.
+
+        Ground that a picture has shown already is the estimate's. An edit that did all it should, at the cost of what was
+        to be kept, is not made bolder for being too like the original.
+        """
+        comparison, (denoise, cfg) = self.last.comparison, self.now
+        if comparison.source != "aivis" or not outside_band(comparison.similarity_score):
+            return 0.0, 1.0, 0.0
+        if comparison.similarity_score < TOO_DIFFERENT:
+            known = any(each[0] <= denoise - 0.05 for each in self.tried)
+            return 0.0, 1.0 if known else max(0.0, round(denoise - 0.05, 4)), 0.0
+        kept = {c.field for c in self.criteria if c.intent == "preserve"}
+        if set(self.last.evaluation.failed_fields) <= kept:
+            return 0.0, 1.0, 0.0
+        bolder = 0.0 if any(each[0] >= denoise + 0.05 for each in self.tried) else min(1.0, round(denoise + 0.05, 4))
+        return bolder, 1.0, 0.0 if any(each[1] >= cfg + 1 for each in self.tried) else min(20.0, cfg + 1)
+
+
+# --- why ------------------------------------------------------------------------------------------------------------------
+
+
+def _moves(last: Attempt, wanted: Sampling, table: _Table, locked: Collection[str]) -> List[Move]:
+    before, after = _settings(last.sampling), _settings(wanted)
+    chances = f"all {len(table.beliefs)} criteria: {table.together(before):.0%} → {table.together(after):.0%}"
+    moves = []
+    for name, index, more, less in (
+        ("denoise", 0, "asks for a bolder edit", "asks for a gentler edit"),
+        (
+            "cfg",
+            1,
+            "asks for the prompt to be followed more closely",
+            "asks for the prompt to be followed less closely",
+        ),
+    ):
+        old, new = getattr(last.sampling, name), getattr(wanted, name)
+        if old == new:
+            continue
+        asks = _gainer(table, before, after, index)
+        why = f"{asks} {more if new > old else less}" if asks else "this has not been tried and may do better"
+        if outside_band(last.comparison.similarity_score) and last.comparison.source == "aivis":
+            why += f"; similarity {last.comparison.similarity_score:.2f}"
+        moves.append(Move(what=f"{name} {old:g} → {new:g}", why=f"{why} ({chances})"))
+    return moves or [Move(what="denoise and cfg unchanged", why=_why_unchanged(table, after, locked))]
+
+
+def _gainer(table: _Table, before: Settings, after: Settings, index: int) -> str:
+    """The criterion that gains most when only this setting moves."""
+    moved = (after[0], before[1]) if index == 0 else (before[0], after[1])
+    gains = {name: belief.chance(*moved) - belief.chance(*before) for name, belief in table.beliefs.items()}
+    name = max(gains, key=gains.__getitem__)
+    return name if gains[name] > 0.01 else ""
+
+
+def _why_unchanged(table: _Table, settings: Settings, locked: Collection[str]) -> str:
+    if {"denoise", "cfg"} <= set(locked):
+        return "both are locked"
+    luck = "" if "seed" in locked else "; the picture was unlucky, and a new seed may do better"
+    return f"no other settings promise more ({table.together(settings):.0%} for all criteria){luck}"
+
+
+# --- conflict -------------------------------------------------------------------------------------------------------------
+
+
+def _apart(posteriors: Sequence[Mapping[str, float]], one: str, other: str) -> bool:
+    """Each was met without the other, and no picture may have both."""
+    pairs = [(each.get(one, 0.0), each.get(other, 0.0)) for each in posteriors]
+    return (
+        any(a > SEEN and b < 1 - SEEN for a, b in pairs)
+        and any(b > SEEN and a < 1 - SEEN for a, b in pairs)
+        and not any(a >= 0.5 and b >= 0.5 for a, b in pairs)
+    )
+
+
+def _evidence(beliefs: Mapping[str, Belief], one: str, other: str, judged: Sequence[Attempt], together: float) -> str:
+    cfg = _settings(judged[-1].sampling)[1]
+
+    def told(name: str) -> str:
+        rises = beliefs[name].chance(0.95, cfg) > beliefs[name].chance(0.05, cfg)
+        return f"{name} is met {'from' if rises else 'up to'} denoise {beliefs[name].turns_at(cfg):.2f}"
+
+    return (
+        f"{one} and {other} rule each other out: {told(one)}, {told(other)}, none of {len(judged)} pictures met both, "
+        f"and the best settings promise it in {together:.0%}"
+    )
