@@ -85,7 +85,12 @@ class Caretaker:
         home = self._find_again(before, folder, python)
         command_for(home, listening_address(self._address), self._address.port, given)
         self.stop()
-        return self._start(lambda: home, given, wait)
+        try:
+            return self._start(lambda: home, given, wait)
+        except BaseException:
+            if before and not self._record.exists():  # broken off: the next restart is to know how it ran
+                write_daemon(self._record, before)
+            raise
 
     def stop(self) -> int:
         """End what we started. Raises ImaginationError if a ComfyUI runs that we did not start."""
@@ -97,7 +102,7 @@ class Caretaker:
             return 0
         if daemon:
             other = "; its number is another program's now, which is left alone" if identity(daemon.pid) else ""
-            click.echo(f"the ComfyUI that was started (pid {daemon.pid}) has ended by itself{other}")
+            click.echo(f"the ComfyUI that was started (pid {daemon.pid}) has ended already{other}")
             forget(self._record)
         if sight.is_comfyui:
             raise self._not_ours()

@@ -99,11 +99,11 @@ class Desk:
             env={**os.environ, **environ},
             cwd=str(self.root),
             encoding="utf-8",
-            preexec_fn=_hear_ctrl_c,
+            preexec_fn=hear_ctrl_c,
         )
 
 
-def _hear_ctrl_c() -> None:
+def hear_ctrl_c() -> None:
     """A shell starts background jobs deaf to Ctrl-C, and their children inherit it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -19,7 +19,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from desk import free_port
+from desk import free_port, hear_ctrl_c
 
 from imagination.ctl import main
 from imagination.daemons import Daemon, end, identity, is_alive, read_daemon, write_daemon
@@ -83,6 +83,26 @@ class Machine:
 
     def start(self, text: str = ANSWERING, *words: str) -> Result:
         return self.give("start", "--dir", self.program(text), *words)
+
+    def break_off(self, *words: str) -> Daemon:
+        """Press Ctrl-C while the command waits; what it had started."""
+        command = [sys.executable, str(ROOT / "iterativectl.py"), "comfyui", words[0], "--workspace", str(self.root)]
+        process = subprocess.Popen(
+            [*command, *words[1:]],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=hear_ctrl_c,
+        )
+        assert process.stdout is not None
+        seen = []
+        while not seen or ("waiting for" not in seen[-1] and seen[-1]):
+            seen.append(process.stdout.readline())
+        daemon = self.daemon
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+        assert (process.returncode, "stopped" in rest) == (130, True), (seen, rest)
+        return daemon
 
     @property
     def daemon(self) -> Daemon:
@@ -191,7 +211,17 @@ def test_a_restart_after_a_crash_remembers_how_it_was_started(machine: Machine) 
     machine.start(ANSWERING, "--", "--lowvram")
     end(machine.daemon)
     restarted = machine.give("restart")
-    assert "has ended by itself" in restarted.stdout
+    assert "has ended already" in restarted.stdout
+    assert machine.arguments()[-1] == "--lowvram"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_restart_that_is_broken_off_can_be_given_again(machine: Machine) -> None:
+    machine.start(ANSWERING, "--", "--lowvram")
+    machine.program(SILENT)
+    machine.break_off("restart")
+    machine.program(ANSWERING)
+    assert machine.give("restart").exit_code == 0
     assert machine.arguments()[-1] == "--lowvram"
 
 
@@ -267,16 +297,7 @@ def test_one_that_never_answers_is_left_at_work_and_can_be_ended(machine: Machin
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_while_waiting_takes_it_back(machine: Machine) -> None:
-    command = [sys.executable, str(ROOT / "iterativectl.py"), "comfyui", "start"]
-    command += ["--workspace", str(machine.root), "--dir", machine.program(SILENT)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    seen = [process.stdout.readline() for _ in range(3)]  # the third is written while it waits
-    daemon = machine.daemon
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
-    assert (process.returncode, "stopped" in rest) == (130, True), (seen, rest)
-    assert not is_alive(daemon)
+    assert not is_alive(machine.break_off("start", "--dir", machine.program(SILENT)))
     assert not machine.record.exists()
 
 
