@@ -168,8 +168,12 @@ def advice(lines: Sequence[str], log: Path) -> str:
     text = "\n".join(lines)
     if re.search(r"No module named|ModuleNotFoundError", text):
         return "is that ComfyUI's own Python? name it with --python, or install ComfyUI's requirements.txt into it"
-    if "unrecognized arguments" in text or "error: argument" in text:
+    if "unrecognized arguments" in text:
         return "ComfyUI does not know one of the arguments after --"
+    if "error: argument" in text:
+        return "ComfyUI does not take the value of one of the arguments after --"
+    if re.search(r"no NVIDIA driver|not compiled with CUDA|No CUDA GPUs", text):
+        return "where there is no GPU that its PyTorch can use, start it with: iterativectl comfyui start -- --cpu"
     if "address already in use" in text.lower():
         return "end the program on that port, or set another comfyui.port in AIGen.yaml"
     return f"its whole log: {log}"

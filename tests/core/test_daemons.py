@@ -191,7 +191,10 @@ def test_a_server_that_says_odd_things_is_shown_without_harm(stats: object) -> N
     ("line", "told"),
     [
         ("ModuleNotFoundError: No module named 'torch'", "--python"),
-        ("main.py: error: unrecognized arguments: --fast-please", "after --"),
+        ("main.py: error: unrecognized arguments: --fast-please", "does not know one of the arguments after --"),
+        ("main.py: error: argument --user-directory: The path 'x' does not exist.", "does not take the value"),
+        ("RuntimeError: Found no NVIDIA driver on your system.", "start it with: iterativectl comfyui start -- --cpu"),
+        ("AssertionError: Torch not compiled with CUDA enabled", "start it with: iterativectl comfyui start -- --cpu"),
         ("OSError: [Errno 98] error while attempting to bind: address already in use", "comfyui.port"),
         ("Segmentation fault", "its whole log: x.log"),
     ],
