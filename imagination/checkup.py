@@ -34,11 +34,15 @@ class Check:
 
 @dataclass(frozen=True)
 class Probe:
-    """Checks that are made one after the other. `work` yields them as they come; `mend`: what to do if it hangs."""
+    """Checks that are made one after the other. `work` yields them as they come; `mend`: what to do if it hangs.
+
+    `optional`: a run can do without what is looked at.
+    """
 
     name: str
     work: Callable[[], Iterable[Check]]
     mend: str = "look whether the disk or the network answers at all"
+    optional: bool = False
 
 
 def ok(name: str, text: str) -> Check:
@@ -64,7 +68,8 @@ def failed(name: str, err: ImaginationError, mend: str = "") -> Check:
 def carry_out(probes: Sequence[Probe], cap: float = CAP) -> List[Check]:
     """Make all checks side by side, at most `cap` seconds; in the order of `probes`, whatever was ready first.
 
-    A probe that is not done by then is left behind: what it has found counts, with a warning after it.
+    A probe that is not done by then is left behind: what it has found counts, with a warning after it. One that has found
+    nothing at all is a failure: a run would wait for the same silence.
     """
     works = [_Work(probe) for probe in probes]
     for work in works:
@@ -101,10 +106,8 @@ class _Work(threading.Thread):
         over, found = self._over, self._found  # in this order: it may just be ending
         if over:
             return found
-        return (
-            *found,
-            warning(self._probe.name, f"no answer within {cap:g} s; not looked at further", self._probe.mend),
-        )
+        told = warning if found or self._probe.optional else failure
+        return (*found, told(self._probe.name, f"no answer within {cap:g} s; not looked at further", self._probe.mend))
 
 
 def count(checks: Sequence[Check], state: str) -> int:

@@ -37,8 +37,8 @@ def examine(
 
 def _once(checks: Sequence[Check]) -> List[Check]:
     """What two services lack for the same reason is told once."""
-    first = {check.text: check for check in reversed(checks)}
-    return [check for check in checks if check.state != FAILURE or first[check.text] is check]
+    first = {(check.text, check.mend): check for check in reversed(checks)}
+    return [check for check in checks if check.state != FAILURE or first[check.text, check.mend] is check]
 
 
 def _probes(
@@ -61,7 +61,7 @@ def _probes(
         probes.append(Probe("vision", lambda: look_at_vision(files, environ, sighting), UNANSWERED))
         if files.vision.fallback_provider:
             work = lambda: look_at_vision(files, environ, sighting, fallback=True)  # noqa: E731
-            probes.append(Probe("fallback", work, UNANSWERED))
+            probes.append(Probe("fallback", work, UNANSWERED, optional=True))
     return probes
 
 

@@ -314,15 +314,15 @@ def test_several_faults_are_told_together(bench: Bench) -> None:
     assert doctor("--project", "p").output.endswith("\n2 failures, 1 warning\n")
 
 
-def test_two_servers_that_hang_are_two_warnings(bench: Bench) -> None:
+def test_two_servers_that_hang_are_two_failures(bench: Bench) -> None:
     for route in ("GET /system_stats", "GET /api/version"):
         bench.ollama.routes[route] = Says({}, hang=60)
     bench.change("AIGen", comfyui={"host": bench.ollama.url})
     bench.change("AIVis", timeout=60)
     found = examine(Workspace(bench.folder.parents[1]), "p", {}, cap=3)
     assert [(check.state, check.name) for check in found if check.state != "ok"] == [
-        ("warning", "comfyui"),
-        ("warning", "vision"),
+        ("failure", "comfyui"),
+        ("failure", "vision"),
     ]
     assert "iterativectl comfyui restart --project p" in {check.mend for check in found}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Iterator
 
+import pytest
+
 from imagination.checkup import Check, Probe, carry_out, count, failed, failure, ok, warning
 from imagination.errors import ConfigError
 
@@ -41,6 +43,20 @@ def test_a_check_that_hangs_is_a_warning_after_what_it_found() -> None:
         warning("comfyui", "no answer within 0.3 s; not looked at further", "restart it"),
         ok("disk", "large"),
     ]
+
+
+@pytest.mark.parametrize("optional", [False, True])
+def test_what_says_nothing_at_all_is_a_failure_unless_a_run_can_do_without(optional: bool) -> None:
+    over = threading.Event()
+
+    def hangs() -> Iterator[Check]:
+        over.wait(30)
+        return iter(())
+
+    (found,) = carry_out([Probe("fallback", hangs, "restart it", optional)], cap=0.3)
+    over.set()
+    make = warning if optional else failure
+    assert found == make("fallback", "no answer within 0.3 s; not looked at further", "restart it")
 
 
 def test_what_hangs_does_not_keep_the_program_alive() -> None:
