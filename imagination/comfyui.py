@@ -211,18 +211,20 @@ class ComfyUI:
         `/interrupt` goes out with the id, and only while this very job is seen running: without an id, or on a server too
         old to read it, it would stop whatever runs, also other people's work.
         """
-        absent = 0
+        absent = unanswered = 0
         for _ in range(CANCEL_ROUNDS if prompt_id else 0):
             try:
                 self._door.post("/queue", json={"delete": [prompt_id]}, timeouts=CANCEL_TIMEOUTS)
                 place = read_queue(self._door.get_json("/queue", timeouts=CANCEL_TIMEOUTS), prompt_id)
                 if place and place.is_running:
                     self._door.post("/interrupt", json={"prompt_id": prompt_id}, timeouts=CANCEL_TIMEOUTS)
+                absent, unanswered = (0 if place else absent + 1), 0
             except ComfyUIError as err:
                 log.info("job %s could not be cancelled: %s", prompt_id, err)
+                absent, unanswered = 0, unanswered + 1
+            if unanswered >= ASKED_TWICE:  # once is not enough: it answers late while it computes on the CPU
                 return False
-            absent = 0 if place else absent + 1
-            if absent >= ASKED_TWICE:  # once is not enough: the job may only just be arriving
+            if absent >= ASKED_TWICE:  # ... nor here: the job may only just be arriving
                 return True
             self._sleep(min(self._poll, 0.25))
         return False

@@ -372,6 +372,14 @@ def test_cancelling_says_whether_the_job_is_gone_and_never_raises(server: FakeCo
     comfy.close()
 
 
+def test_one_answer_that_fails_does_not_leave_the_job_at_work(server: FakeComfyUI, comfy: ComfyUI) -> None:
+    """A server that computes on the CPU answers late now and then."""
+    server.pending.append([0, "job", {}, {}, []])
+    server.answers["POST", "/queue"] = [(503, b"")]
+    assert comfy.cancel("job") is True
+    assert server.pending == []
+
+
 def test_a_job_that_is_still_arriving_when_it_is_cancelled_is_caught(server: FakeComfyUI, comfy: ComfyUI) -> None:
     server.pending.append([0, "late", {}, {}, []])
     server.answers["POST", "/queue"] = [(200, b"")]
