@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Optional
+from typing import Any, Literal, Optional
 
 import click
 
@@ -17,7 +17,19 @@ from .ctl_rules import rules
 from .ctl_viewer import viewer
 
 
-@click.group(context_settings=CONTEXT)
+class Commands(click.Group):
+    """The commands; Ctrl-C is a stop also while the modules of one are still being loaded."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Give the command that was typed."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nstopped", err=True)
+            raise SystemExit(130) from None
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="iterativectl")
 def main() -> None:
     """Everything around a run.

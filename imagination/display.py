@@ -252,7 +252,7 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
             told = f"best is iteration {best.best_iteration} with {number(best.best_score)}%"
         console.print(Text(f"not passed in {best.last_iteration} iterations; {told}", "bold yellow"))
         console.print(
-            Text("to go on, raise project.max_iterations in rules.yaml; the same command starts a new run", "dim")
+            Text("to go on, raise project.max_iterations in rules.yaml; else the same command starts a new run", "dim")
         )
     unjudged = [str(m.iteration) for m in outcome.history if m.status == "ok" and not _was_judged(m)]
     if unjudged:

@@ -62,7 +62,15 @@ def run_command(order: Order) -> int:
     console = Console(
         highlight=False, force_terminal=None if sys.stdout.isatty() else False
     )  # whatever FORCE_COLOR says
-    return guarded(lambda: _carry_out(order, console), f"stopped; the same command{_less(order)} goes on where it was")
+    begun = threading.Event()
+    return guarded(lambda: _carry_out(order, console, begun), lambda: _stopped(order, begun.is_set()))
+
+
+def _stopped(order: Order, begun: bool) -> str:
+    """What a stopped command says. Before its run has begun, the state on disk is an earlier run's."""
+    if not begun:
+        return "stopped before the run began; the same command tries again"
+    return f"stopped; the same command{_less(order)} goes on where it was"
 
 
 def _less(order: Order) -> str:
@@ -84,8 +92,11 @@ def _prepare_output() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def guarded(act: Callable[[], int], stopped: str = "stopped") -> int:
-    """Do what a command does; an error of ours is told, Ctrl-C and SIGTERM end it. Returns the exit code."""
+def guarded(act: Callable[[], int], stopped: Union[str, Callable[[], str]] = "stopped") -> int:
+    """Do what a command does; an error of ours is told, Ctrl-C and SIGTERM end it. Returns the exit code.
+
+    `stopped`: what is said then.
+    """
     _prepare_output()
     with _terminable():
         try:
@@ -96,7 +107,7 @@ def guarded(act: Callable[[], int], stopped: str = "stopped") -> int:
             named = f"{err.filename}: " if err.filename else ""
             return _told(StoreError(f"{named}{err.strerror or err}", "look at the permissions and the disk"))
         except KeyboardInterrupt as err:
-            sys.stderr.write(f"\n{stopped}\n")
+            sys.stderr.write(f"\n{stopped if isinstance(stopped, str) else stopped()}\n")
             return 143 if isinstance(err, Terminated) else 130
 
 
@@ -133,7 +144,7 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _carry_out(order: Order, console: Console) -> int:
+def _carry_out(order: Order, console: Console, begun: threading.Event) -> int:
     workspace = Workspace.find(order.workspace, os.environ, Path.cwd())
     project = find_project(workspace, order)
     picture = _picture(order)
@@ -148,7 +159,7 @@ def _carry_out(order: Order, console: Console) -> int:
     with store.lock(), _logging(store, order.verbose, console):
         _replace_files(store, project, new)
         with _on_record(store):
-            return _run(order, Project(project.name, project.root, workspace), store, console)
+            return _run(order, Project(project.name, project.root, workspace), store, console, begun)
 
 
 @contextlib.contextmanager
@@ -269,7 +280,7 @@ def _limit(project: Project) -> int:
         return 0
 
 
-def _run(order: Order, project: Project, store: Store, console: Console) -> int:
+def _run(order: Order, project: Project, store: Store, console: Console, begun: threading.Event) -> int:
     setup = _read(order, project)
     setup, seeding = _seeded(order, store, setup)
     with _display(console) as display, connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
@@ -282,6 +293,7 @@ def _run(order: Order, project: Project, store: Store, console: Console) -> int:
         opening = open_run(
             store, setup, reset=order.reset, resume_from=order.resume_from, now=time.time(), seeding=seeding
         )
+        begun.set()
         display.opened(opening, setup)
         taken = opening.checkpoint.seeded_from
         judge = Judge(eyes, setup.templates, setup.rules, notes="\n".join(taken.notes) if taken else "")

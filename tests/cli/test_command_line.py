@@ -14,7 +14,7 @@ from typing import Any, Iterator, List
 
 import pytest
 import yaml
-from desk import BUILTIN_VISION, GENERATION, ROOT, Desk, checkpoint, png, rules, run_ids, tree
+from desk import BUILTIN_VISION, GENERATION, ROOT, Desk, checkpoint, hear_ctrl_c, png, rules, run_ids, tree
 
 
 def dead_port() -> int:
@@ -457,6 +457,38 @@ def test_a_stopped_run_can_go_on(desk: Desk, number: int, code: int, options: Li
     result = desk.run("--project", "p")
     assert result.exit_code == 1 and f"going on with run {stopped['run_id']} after iteration {done}" in result.output
     assert (checkpoint(project)["run_id"], checkpoint(project)["last_iteration"]) == (stopped["run_id"], done + 1)
+
+
+def test_a_stop_before_the_run_began_does_not_send_to_an_earlier_one(desk: Desk) -> None:
+    project = desk.project()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
+        desk.write(project / "config" / "AIGen.yaml", {**GENERATION, "comfyui": address})
+        with desk.start("--project", "p", "--reset") as process:
+            connection, _ = silent.accept()
+            os.kill(process.pid, signal.SIGINT)
+            said = process.communicate(timeout=60)[0]
+            connection.close()
+    assert process.returncode == 130
+    assert said.endswith("\nstopped before the run began; the same command tries again\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_before_anything_is_loaded_is_a_stop_too(desk: Desk, tmp_path: Path) -> None:
+    """Exit code 1 would say that something was found."""
+    desk.write(tmp_path / "slow" / "yaml.py", "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "iterativectl.py"), "project", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "slow")},
+        encoding="utf-8",
+        preexec_fn=hear_ctrl_c,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, "\nstopped\n")
 
 
 def test_a_second_run_of_a_project_is_refused_while_the_first_is_at_work(desk: Desk) -> None:
