@@ -104,11 +104,20 @@ def guarded(act: Callable[[], int], stopped: Union[str, Callable[[], str]] = "st
         except ImaginationError as err:
             return _told(err)
         except OSError as err:  # a folder that may not be entered, a disk that is gone: the user's to mend, in one line
-            named = f"{err.filename}: " if err.filename else ""
-            return _told(StoreError(f"{named}{err.strerror or err}", "look at the permissions and the disk"))
+            return _told(_from_the_system(err))
         except KeyboardInterrupt as err:
             sys.stderr.write(f"\n{stopped if isinstance(stopped, str) else stopped()}\n")
             return 143 if isinstance(err, Terminated) else 130
+
+
+def _from_the_system(err: OSError) -> ImaginationError:
+    """What the system refused, as an error of ours."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return ConfigError("the current folder has been removed", "go to one that is there: cd DIR")
+    named = f"{err.filename}: " if err.filename else ""
+    return StoreError(f"{named}{err.strerror or err}", "look at the permissions and the disk")
 
 
 def _told(err: ImaginationError) -> int:

@@ -475,6 +475,25 @@ def test_a_stop_before_the_run_began_does_not_send_to_an_earlier_one(desk: Desk)
     assert said.endswith("\nstopped before the run began; the same command tries again\n")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps a folder that is somebody's current one")
+def test_a_current_folder_that_is_gone_is_named_as_the_trouble(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "iterativectl.py"), "project", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        cwd=str(gone),
+        preexec_fn=gone.rmdir,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (
+        2,
+        "error: the current folder has been removed\nhint: go to one that is there: cd DIR\n",
+    )
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_ctrl_c_before_anything_is_loaded_is_a_stop_too(desk: Desk, tmp_path: Path) -> None:
     """Exit code 1 would say that something was found."""
