@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .estimate import Belief, Kind, Sighting
@@ -40,22 +40,12 @@ CFG = (
 CURIOSITY = 1.5  # standard deviations of the estimate that an untried setting is credited with
 STAYING = 0.0005  # what a step of 0.05, or of one cfg, must gain at least
 WITHOUT_ITS_TERMS = 0.25  # weight of a picture whose prompt lacked a term that the criterion must have
-CONFLICT_FROM = 5  # pictures
-CONFLICT_BELOW = 0.10  # chance that two criteria hold together, at the settings best for both
-SEEN = 0.8  # chance from which a criterion counts as met (or, the other way, failed) in a picture
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """Two criteria that rule each other out. `evidence` is a sentence for people."""
-
-    first: str
-    second: str
-    evidence: str
 
 
 class AdaptiveStrategy:
     """Chooses settings for one run. `known`: votes of the judge whose truth is known, from its check on the original."""
+
+    curiosity = CURIOSITY
 
     def __init__(self, criteria: Sequence[Criterion], known: Sequence[Tuple[bool, Vote]] = ()) -> None:
         self.criteria = criteria
@@ -64,13 +54,17 @@ class AdaptiveStrategy:
     def outlook(self, history: Sequence[Attempt], sampling: Sampling) -> Outlook:
         """What is held of the judge, and of a picture of these settings, before it is seen."""
         rates = rates_of(history, self.known)
-        beliefs = _beliefs(self.criteria, history, rates, sampling)
-        denoise, cfg = _settings(sampling)
+        beliefs = beliefs_of(self.criteria, history, rates, sampling)
+        denoise, cfg = settings_of(sampling)
         return Outlook(rates, {name: belief.chance(denoise, cfg) for name, belief in beliefs.items()})
 
     def next(self, history: Sequence[Attempt], locked: Collection[str]) -> Plan:
         """Settings after the last of `history`. "seed" among `locked`: it is fixed, so no settings are tried twice."""
-        last, table, ground = history[-1], _Table(self._beliefs(history)), _Ground(self.criteria, history, locked)
+        last, table, ground = (
+            history[-1],
+            _Table(self._beliefs(history), self.curiosity),
+            _Ground(self.criteria, history, locked),
+        )
         best = table.best(ground.open(), ground.now)
         best = table.best(ground.around(best), ground.now)
         wanted = replace(
@@ -80,26 +74,11 @@ class AdaptiveStrategy:
         )
         return Plan(wanted, tuple(_moves(last, wanted, table, locked)))
 
-    def conflict(self, history: Sequence[Attempt]) -> Optional[Conflict]:
-        """Two criteria of which no picture meets both, and of which the estimate says that none will; None: go on."""
-        judged = [a for a in history if a.evaluation.source == "aivis"]
-        if len(judged) < CONFLICT_FROM:
-            return None
-        beliefs, posteriors = self._beliefs(judged), [_chances_in(a, self._rates(judged)) for a in judged]
-        grounds = _grounds(judged[0].sampling)
-        for one, other in itertools.combinations([c.field for c in self.criteria], 2):
-            if not _apart(posteriors, one, other):
-                continue
-            together = max(beliefs[one].chance(d, c) * beliefs[other].chance(d, c) for d, c in grounds)
-            if together < CONFLICT_BELOW:
-                return Conflict(one, other, _evidence(beliefs, one, other, judged, together))
-        return None
-
     def _rates(self, history: Sequence[Attempt]) -> Rates:
         return rates_of(history, self.known)
 
     def _beliefs(self, history: Sequence[Attempt]) -> Dict[str, Belief]:
-        return _beliefs(self.criteria, history, self._rates(history), history[0].sampling)
+        return beliefs_of(self.criteria, history, self._rates(history), history[0].sampling)
 
 
 def rates_of(history: Sequence[Attempt], known: Sequence[Tuple[bool, Vote]] = ()) -> Rates:
@@ -120,32 +99,32 @@ def kind_of(criterion: Criterion, cfg: float) -> Kind:
 # --- what the pictures say ------------------------------------------------------------------------------------------------
 
 
-def _settings(sampling: Sampling) -> Settings:
+def settings_of(sampling: Sampling) -> Settings:
     """Denoise and cfg; what the workflow has no place for stands still at a middle value."""
     denoise = 0.5 if sampling.denoise is None else sampling.denoise
     return denoise, 7.0 if sampling.cfg is None else max(0.1, sampling.cfg)
 
 
-def _beliefs(
+def beliefs_of(
     criteria: Sequence[Criterion], history: Sequence[Attempt], rates: Rates, began: Sampling
 ) -> Dict[str, Belief]:
     judged = [a for a in history if a.evaluation.source == "aivis"]
-    cfg = _settings(judged[0].sampling if judged else began)[1]
+    cfg = settings_of(judged[0].sampling if judged else began)[1]
     return {c.field: Belief(kind_of(c, cfg), _sightings(c, judged, rates)) for c in criteria}
 
 
 def _sightings(criterion: Criterion, judged: Sequence[Attempt], rates: Rates) -> List[Sighting]:
     found = []
     for attempt in judged:
-        met, unmet = likelihoods(_votes(attempt, criterion.field), rates)
+        met, unmet = likelihoods(votes_on(attempt, criterion.field), rates)
         if met != unmet:
             complete = all(contains(attempt.prompts.positive, term) for term in criterion.must_include)
             weight = 1.0 if complete else WITHOUT_ITS_TERMS
-            found.append(Sighting(*_settings(attempt.sampling), met, unmet, weight))
+            found.append(Sighting(*settings_of(attempt.sampling), met, unmet, weight))
     return found
 
 
-def _votes(attempt: Attempt, name: str) -> Sequence[Vote]:
+def votes_on(attempt: Attempt, name: str) -> Sequence[Vote]:
     """Votes on a criterion; those of older versions of this program are their verdicts."""
     evaluation = attempt.evaluation
     if name in evaluation.votes:
@@ -154,17 +133,12 @@ def _votes(attempt: Attempt, name: str) -> Sequence[Vote]:
     return [evaluation.criteria_results[name]] if told else [None]
 
 
-def _chances_in(attempt: Attempt, rates: Rates) -> Dict[str, float]:
-    """Chance of each criterion to be met in a picture, from its votes alone."""
-    names = attempt.evaluation.criteria_results
-    return Outlook(rates).posteriors({name: _votes(attempt, name) for name in names})
-
-
 class _Table:
     """Chances of settings under what is believed of each criterion."""
 
-    def __init__(self, beliefs: Mapping[str, Belief]) -> None:
+    def __init__(self, beliefs: Mapping[str, Belief], curiosity: float) -> None:
         self.beliefs = beliefs
+        self.curiosity = curiosity
 
     def together(self, settings: Settings, curiosity: float = 0.0) -> float:
         """Chance that all criteria are met, with a credit for what is not known of it."""
@@ -179,7 +153,7 @@ class _Table:
 
         def prospect(each: Settings) -> float:
             far = abs(each[0] - now[0]) / 0.05 + abs(each[1] - now[1])
-            return self.together(each, CURIOSITY) - STAYING * far
+            return self.together(each, self.curiosity) - STAYING * far
 
         return max(open_settings, key=prospect)
 
@@ -187,17 +161,7 @@ class _Table:
 # --- which settings are open ----------------------------------------------------------------------------------------------
 
 
-def _grounds(began: Sampling) -> List[Settings]:
-    """All settings that a run which began with these may come to."""
-    denoise, cfg = _settings(began)
-    return list(
-        itertools.product(
-            DENOISE if began.denoise is not None else (denoise,), _cfgs(cfg) if began.cfg is not None else (cfg,)
-        )
-    )
-
-
-def _cfgs(began: float) -> List[float]:
+def cfgs_around(began: float) -> List[float]:
     step = 0.5 if began > 3 else 0.1
     return sorted({min(20.0, max(1.0, round(round(began * by / step) * step, 2))) for by in CFG})
 
@@ -208,14 +172,14 @@ class _Ground:
     def __init__(self, criteria: Sequence[Criterion], history: Sequence[Attempt], locked: Collection[str]) -> None:
         self.criteria, self.history, self.locked = criteria, history, locked
         self.began, self.last = history[0].sampling, history[-1]
-        self.now = _settings(self.last.sampling)
-        self.tried = [_settings(a.sampling) for a in history]
+        self.now = settings_of(self.last.sampling)
+        self.tried = [settings_of(a.sampling) for a in history]
         self.low, self.high, self.least_cfg = self._least()
 
     def open(self) -> List[Settings]:
         """Settings that may come next, at least one."""
         denoises = {self.now[0], *(DENOISE if self.moves("denoise") else ())}
-        cfgs = {self.now[1], *(_cfgs(_settings(self.began)[1]) if self.moves("cfg") else ())}
+        cfgs = {self.now[1], *(cfgs_around(settings_of(self.began)[1]) if self.moves("cfg") else ())}
         cfgs |= {self.least_cfg} if self.least_cfg > self.now[1] else set()
         everything = sorted(itertools.product(denoises, cfgs))
         return [each for each in everything if self.allows(each)] or everything
@@ -236,7 +200,7 @@ class _Ground:
             return False
         if self.moves("cfg") and each[1] < self.least_cfg:
             return False
-        same = [a for a in self.history if _settings(a.sampling) == each and a.prompts == self.last.prompts]
+        same = [a for a in self.history if settings_of(a.sampling) == each and a.prompts == self.last.prompts]
         return not ("seed" in self.locked and same)
 
     def _least(self) -> Tuple[float, float, float]:
@@ -262,7 +226,7 @@ class _Ground:
 
 
 def _moves(last: Attempt, wanted: Sampling, table: _Table, locked: Collection[str]) -> List[Move]:
-    before, after = _settings(last.sampling), _settings(wanted)
+    before, after = settings_of(last.sampling), settings_of(wanted)
     chances = f"all {len(table.beliefs)} criteria: {table.together(before):.0%} → {table.together(after):.0%}"
     moves = []
     for name, index, more, less in (
@@ -298,29 +262,3 @@ def _why_unchanged(table: _Table, settings: Settings, locked: Collection[str]) -
         return "both are locked"
     luck = "" if "seed" in locked else "; the picture was unlucky, and a new seed may do better"
     return f"no other settings promise more ({table.together(settings):.0%} for all criteria){luck}"
-
-
-# --- conflict -------------------------------------------------------------------------------------------------------------
-
-
-def _apart(posteriors: Sequence[Mapping[str, float]], one: str, other: str) -> bool:
-    """Each was met without the other, and no picture may have both."""
-    pairs = [(each.get(one, 0.0), each.get(other, 0.0)) for each in posteriors]
-    return (
-        any(a > SEEN and b < 1 - SEEN for a, b in pairs)
-        and any(b > SEEN and a < 1 - SEEN for a, b in pairs)
-        and not any(a >= 0.5 and b >= 0.5 for a, b in pairs)
-    )
-
-
-def _evidence(beliefs: Mapping[str, Belief], one: str, other: str, judged: Sequence[Attempt], together: float) -> str:
-    cfg = _settings(judged[-1].sampling)[1]
-
-    def told(name: str) -> str:
-        rises = beliefs[name].chance(0.95, cfg) > beliefs[name].chance(0.05, cfg)
-        return f"{name} is met {'from' if rises else 'up to'} denoise {beliefs[name].turns_at(cfg):.2f}"
-
-    return (
-        f"{one} and {other} rule each other out: {told(one)}, {told(other)}, none of {len(judged)} pictures met both, "
-        f"and the best settings promise it in {together:.0%}"
-    )

@@ -159,9 +159,15 @@ class Chronicle:
         return metadata
 
     def record_decision(
-        self, iteration: int, moves: Sequence[Move], usage: Usage, timings: Mapping[str, float], now: float
+        self,
+        iteration: int,
+        moves: Sequence[Move],
+        usage: Usage,
+        timings: Mapping[str, float],
+        now: float,
+        owned: Optional[Mapping[str, str]] = None,
     ) -> None:
-        """Add to an iteration's metadata what was decided after it, and why."""
+        """Add to an iteration's metadata what was decided after it, and why; `owned`: phrases the tool has added."""
         before = self.metadata[iteration]
         metadata = before.model_copy(
             update={
@@ -173,9 +179,9 @@ class Chronicle:
         self._write(metadata)
         totals = self.checkpoint.totals
         seconds = round(totals.seconds + sum(timings.values()), 3)
-        self.save(
-            now, pending=None, totals=totals.model_copy(update={"usage": totals.usage + usage, "seconds": seconds})
-        )
+        totals = totals.model_copy(update={"usage": totals.usage + usage, "seconds": seconds})
+        changes = {} if owned is None else {"owned_phrases": dict(owned)}
+        self.save(now, pending=None, totals=totals, **changes)
         self._write_page(metadata)
         log.info("after iteration %d: %s", iteration, "; ".join(f"{m.what} ({m.why})" for m in moves))
 

@@ -7,13 +7,15 @@ were paid for are put into the resume point at once. Writing the decision down i
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from .adaptive import AdaptiveStrategy
 from .assess import usage_of
 from .errors import VisionError
 from .judge import Judge
+from .ledger import Ledger, Revision
 from .model import Attempt, Criterion, Generation, Move, Parameters, Pending, Prompts, Rules, Sampling, Usage
 from .setup import yaml_for_model
 from .shaping import shape
@@ -23,11 +25,15 @@ from .votes import Vote
 
 @dataclass(frozen=True)
 class Decision:
-    """Settings for the next iteration, each move with its reason, and the calls it took (in `pending`)."""
+    """Settings for the next iteration, each move with its reason, and the calls it took (in `pending`).
+
+    `owned`: the phrases that the tool has put into the prompts, see `ledger`.
+    """
 
     generation: Generation
     moves: Tuple[Move, ...]
     pending: Pending
+    owned: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,19 @@ class Decider:
     asking: Callable[[str], None]
     warn: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
+    keeps_ledger: bool = False  # of the phrases: else the model's rewrite is taken as it is
 
-    def decide(self, history: Sequence[Attempt], generation: Generation, pending: Optional[Pending]) -> Decision:
-        """Settings after the last of `history`, whose evaluation is a judged one. `pending`: what was asked already."""
+    def decide(
+        self,
+        history: Sequence[Attempt],
+        generation: Generation,
+        pending: Optional[Pending],
+        owned: Mapping[str, str] = MappingProxyType({}),
+    ) -> Decision:
+        """Settings after the last of `history`, whose evaluation is a judged one. `pending`: what was asked already.
+
+        `owned`: phrases that the tool has added in this run, as the decision before returned them.
+        """
         last = history[-1]
         if pending is None or pending.iteration != last.iteration:
             pending = Pending(iteration=last.iteration, parameters=last.sampling.as_dict(), prompts=last.prompts)
@@ -52,9 +68,10 @@ class Decider:
         edits = edited(generation, last.sampling, plan.sampling)
         if edits:  # the user's own hand goes before ours
             pending, plan = self._planned(history, pending, generation, frozenset({*_fixed(generation), *edits}))
-        pending, prompts, prompt_moves = self._improved(pending, last, generation.prompts)
-        decided = in_force(generation, last.sampling, replace(plan.sampling, **edits), prompts)
-        return Decision(decided, (*_told(edits, last.sampling), *plan.moves, *prompt_moves), pending)
+        pending, revision = self._improved(pending, history, generation.prompts, owned)
+        decided = in_force(generation, last.sampling, replace(plan.sampling, **edits), revision.prompts)
+        moves = (*_told(edits, last.sampling), *plan.moves, *revision.moves)
+        return Decision(decided, moves, pending, revision.owned)
 
     def _planned(
         self, history: Sequence[Attempt], pending: Pending, generation: Generation, locked: FrozenSet[str]
@@ -81,27 +98,47 @@ class Decider:
             self.keep(pending)
         return pending, accept_suggestion(sampling, pending.suggestion or {}, self.choices, locked)
 
-    def _improved(self, pending: Pending, last: Attempt, configured: Prompts) -> Tuple[Pending, Prompts, List[Move]]:
+    def _improved(
+        self, pending: Pending, history: Sequence[Attempt], configured: Prompts, owned: Mapping[str, str]
+    ) -> Tuple[Pending, Revision]:
         """Prompts rewritten by the model for what failed, then shaped by the tags; from the user's own where edited."""
+        last = history[-1]
         old = _newest(configured, last.prompts, pending.improvement)
+        if self.keeps_ledger and shape(old, self.criteria) == last.prompts:  # only the tags were added to them
+            old = last.prompts
         if pending.improvement is None:
 
             def ask() -> Any:
-                return self.judge.improve(old, last.evaluation, last.comparison)
+                return self.judge.improve(old, last.evaluation, last.comparison, *self._extremes(history))
 
             pending, got = self._text_call("improvement", ask, pending)
             if got is None:
                 shaped = shape(old, self.criteria)
                 what = "prompts unchanged" if shaped == old else "prompts shaped by the tags"
-                return pending, shaped, [Move(what=what, why="the vision model gave no better ones")]
-            pending = pending.model_copy(update={"improvement": shape(got[0], self.criteria)})
+                move = Move(what=what, why="the vision model gave no better ones")
+                return pending, Revision(shaped, (move,), dict(owned))
+            taken = Ledger(self.criteria, owned).revise(old, got[0], history).prompts if self.keeps_ledger else got[0]
+            pending = pending.model_copy(update={"improvement": shape(taken, self.criteria), "proposed": got[0]})
             self.keep(pending)
         new = pending.improvement or old
         failed = ", ".join(last.evaluation.failed_fields)
         if new == old:
-            return pending, new, [Move(what="prompts unchanged", why=f"the vision model kept them (failed: {failed})")]
+            move = Move(what="prompts unchanged", why=f"the rewrite brought nothing new (failed: {failed})")
+            return pending, Revision(new, (move,), dict(owned))
+        if self.keeps_ledger and pending.proposed is not None:
+            revision = Ledger(self.criteria, owned).revise(old, pending.proposed, history)
+            return pending, replace(revision, prompts=new, moves=revision.moves or (SHAPED,))
         changed = [name for name in ("positive", "negative") if getattr(new, name) != getattr(old, name)]
-        return pending, new, [Move(what=f"{' and '.join(changed)} prompt rewritten", why=f"for what failed: {failed}")]
+        move = Move(what=f"{' and '.join(changed)} prompt rewritten", why=f"for what failed: {failed}")
+        return pending, Revision(new, (move,), dict(owned))
+
+    def _extremes(self, history: Sequence[Attempt]) -> Tuple[Attempt, ...]:
+        """The best and the worst picture, for a model that would otherwise know only the last."""
+        judged = [a for a in history if a.evaluation.source == "aivis"]
+        if not self.keeps_ledger or len(judged) < 2:
+            return ()
+        by_score = sorted(judged, key=lambda a: (a.evaluation.overall_score, -a.iteration))
+        return by_score[-1], by_score[0]
 
     def _text_call(self, purpose: str, ask: Callable[[], Any], pending: Pending) -> Tuple[Pending, Any]:
         """A text-only call whose failure costs nothing but its benefit. Usage and time go into `pending`."""
@@ -116,6 +153,9 @@ class Decider:
             self.warn(f"no {purpose} from the vision model: {err}")
         timings = {**pending.timings, purpose: round(self.clock() - started, 3)}
         return pending.model_copy(update={"usage": pending.usage + usage, "timings": timings}), got
+
+
+SHAPED = Move(what="prompts shaped by the tags", why="what the rules require and ban stands in them again")
 
 
 def strategy_for(rules: Rules, known: Sequence[Tuple[bool, Vote]] = ()) -> Strategy:

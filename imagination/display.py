@@ -251,6 +251,8 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
         if best.best_iteration is not None:
             told = f"best is iteration {best.best_iteration} with {number(best.best_score)}%"
         console.print(Text(f"not passed in {best.last_iteration} iterations; {told}", "bold yellow"))
+        if best.ending:
+            console.print(Text(clean(best.ending, 1000), "yellow"))
         console.print(
             Text("to go on, raise project.max_iterations in rules.yaml; else the same command starts a new run", "dim")
         )

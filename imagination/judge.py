@@ -16,6 +16,7 @@ from .errors import one_line
 from .model import (
     Answer,
     Answers,
+    Attempt,
     CallRecord,
     Comparison,
     Criterion,
@@ -28,7 +29,7 @@ from .model import (
     Usage,
     Value,
 )
-from .prompts import Templates, list_criteria, list_outcomes, list_questions, list_values, shape_of
+from .prompts import Templates, describe_attempt, list_criteria, list_outcomes, list_questions, list_values, shape_of
 from .scoring import score, verdicts
 
 Schema = Dict[str, Any]
@@ -119,8 +120,18 @@ class Judge:
             usage=got.usage,
         )
 
-    def improve(self, prompts: Prompts, evaluation: Evaluation, comparison: Comparison) -> Tuple[Prompts, Answer]:
-        """Let the model rewrite the prompts for what failed. Tags are not enforced here (`shaping.shape`)."""
+    def improve(
+        self,
+        prompts: Prompts,
+        evaluation: Evaluation,
+        comparison: Comparison,
+        best: Optional[Attempt] = None,
+        worst: Optional[Attempt] = None,
+    ) -> Tuple[Prompts, Answer]:
+        """Let the model rewrite the prompts for what failed; tags and ledger are not enforced here.
+
+        `best` and `worst`: earlier pictures to learn from, with their prompts and verdicts.
+        """
         criteria = self.rules.acceptance_criteria
         instruction = self.templates.fill(
             "improvement",
@@ -134,6 +145,8 @@ class Judge:
             banned=_terms(c.ban_terms for c in criteria),
             avoided=_terms(c.avoid_terms for c in criteria),
             notes=self.notes,
+            best=describe_attempt(best),
+            worst=describe_attempt(worst),
             shape=shape_of(IMPROVEMENT),
         )
         got = self.vision.ask(Request("improvement", instruction, (), bounded(IMPROVEMENT, PROMPT_TEXT), IMPROVEMENT))

@@ -19,6 +19,7 @@ from . import images
 from .assess import Assessment, Assessor, Eyes
 from .chronicle import Chronicle
 from .comfyui import Generated
+from .conflict import Conflict, find_conflict
 from .decide import Decider, strategy_for
 from .errors import (
     BadImage,
@@ -33,6 +34,7 @@ from .execution import Execution
 from .judge import Judge
 from .model import (
     Checkpoint,
+    EndedBy,
     Evaluation,
     Generation,
     Metadata,
@@ -45,7 +47,7 @@ from .model import (
 )
 from .resume import Opening
 from .setup import Setup, Workflow, load_workflow, negative_in_force, sampling_in_force, text_in_force
-from .shaping import opening_prompts
+from .shaping import opening_prompts, shape
 from .store import Store
 from .votes import Outlook
 from .workflow import apply
@@ -153,6 +155,7 @@ class Loop:
             asking=tools.observer.asking,
             warn=tools.observer.warned,
             clock=tools.clock,
+            keeps_ledger=setup.rules.project.strategy != "spec",
         )
 
     # --- from start to end --------------------------------------------------------------------------------------------
@@ -161,7 +164,7 @@ class Loop:
         """Iterate until the end. Raises ImaginationError when a service, a file or the disk stops the run; on that and
         on Ctrl-C the resume point is written first.
         """
-        self._save()
+        self._save(ended_by=None, ending=None)
         self.book.remember()
         try:
             self.book.write_pages()
@@ -181,13 +184,25 @@ class Loop:
             if last >= self.setup.rules.project.max_iterations:
                 # a picture that nobody looked at is no failure of the picture: one more try before the run is called over
                 return self._finish("passed" if self._judge_unjudged(at_the_end=True) else "exhausted")
+            conflict = self._conflict() if last else None
+            if conflict is not None:
+                return self._finish("exhausted", "conflict", conflict.evidence)
             if last:
                 self._decide(last)
             self.tools.eyes.rest()  # the model's last call of an iteration was the one that decided
             self._iterate(last + 1)
 
-    def _finish(self, status: RunStatus) -> Outcome:
+    def _conflict(self) -> Optional[Conflict]:
+        """Two criteria that rule each other out, where the project wants to be told."""
+        rules = self.setup.rules
+        if not rules.project.has("stop_on_conflict"):
+            return None
+        return find_conflict(rules.acceptance_criteria, self.book.history)
+
+    def _finish(self, status: RunStatus, ended_by: Optional[EndedBy] = None, ending: Optional[str] = None) -> Outcome:
+        """End the run; `ending` tells people why it ended without a pass, if not for the count of iterations."""
         self.tools.eyes.rest()
+        self._save(ended_by=ended_by or ("iterations" if status == "exhausted" else None), ending=ending)
         history = self.book.finish(status, self.tools.now())
         return Outcome(status == "passed", self.book.checkpoint, history)
 
@@ -301,7 +316,9 @@ class Loop:
         if not prompts.positive.strip():
             made = opening_prompts(self.tools.judge.description, self.setup.rules.acceptance_criteria)
             prompts = Prompts(positive=made.positive, negative=prompts.negative or made.negative)
-        return Prompts(positive=prompts.positive, negative=negative_in_force(workflow, prompts))
+        prompts = Prompts(positive=prompts.positive, negative=negative_in_force(workflow, prompts))
+        rules = self.setup.rules
+        return prompts if rules.project.strategy == "spec" else shape(prompts, rules.acceptance_criteria)
 
     def _picture(
         self, plan: Pending, is_new: bool, generation: Generation, workflow: Workflow
@@ -385,10 +402,11 @@ class Loop:
             self.book.record_decision(iteration, moves, Usage(), {}, self.tools.now())
         else:
             generation = self.store.read_generation()
-            decision = self.decider.decide(self.book.history, generation, self.book.checkpoint.pending)
+            known = self.book.checkpoint
+            decision = self.decider.decide(self.book.history, generation, known.pending, known.owned_phrases)
             self.store.write_generation(decision.generation)
             moves, asked = decision.moves, decision.pending
-            self.book.record_decision(iteration, moves, asked.usage, asked.timings, self.tools.now())
+            self.book.record_decision(iteration, moves, asked.usage, asked.timings, self.tools.now(), decision.owned)
         self.tools.observer.decided(moves)
 
 

@@ -123,7 +123,7 @@ class ProjectSettings(Frozen):
     max_iterations: int = Field(ge=1, le=MOST_ITERATIONS, description="The most pictures a run may make.")
     disable_general_notes: bool = Field(False, description="Leave general notes out of `rules suggest`.")
     strategy: Literal["adaptive", "spec"] = Field(
-        "spec",
+        "adaptive",
         description="adaptive: settings from an estimate of where every criterion passes; spec: small steps by likeness.",
     )
     confirmations: Optional[int] = Field(
@@ -539,6 +539,7 @@ class Pending(Frozen):
     prompt_id: Optional[str] = None
     suggestion: Optional[Dict[str, Any]] = None
     improvement: Optional[Prompts] = None
+    proposed: Optional[Prompts] = None  # what the model had written, before ledger and tags
     usage: Usage = Field(default_factory=Usage)  # of the two text calls above
     timings: Dict[str, float] = Field(default_factory=dict)
 
@@ -597,7 +598,7 @@ class Checkpoint(Artefact):
     vision_failures: int = 0  # in a row
     ended_by: Optional[EndedBy] = None  # why an exhausted run is over
     ending: Optional[str] = None  # the same as a sentence for people, with the evidence
-    next_seed: Optional[int] = None  # kept for the next iteration, so that only what is tested differs
+    owned_phrases: Dict[str, str] = Field(default_factory=dict)  # put into the prompts by the tool: phrase to criterion
     seeded_from: Optional[Seeding] = None
     totals: Totals = Field(default_factory=Totals)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .config import Document
 from .errors import ConfigError
-from .model import Criterion, Question, Value
+from .model import Attempt, Criterion, Question, Value
 
 NOTHING = "(none)"
 
@@ -132,6 +132,24 @@ def list_outcomes(criteria: Sequence[Criterion], fields: Sequence[str], reasons:
             line += f" Seen: {reason}" if reason else ""
             lines.append(line + (f" Wanted: {', '.join(criterion.must_include)}." if criterion.must_include else ""))
     return "\n".join(lines)
+
+
+def describe_attempt(attempt: Optional[Attempt]) -> str:
+    """One picture as a rewriter of prompts needs it: prompt, settings, and what was met and missed."""
+    if attempt is None:
+        return ""
+    found, used = attempt.evaluation, attempt.sampling
+    settings = ", ".join(f"{k} {v:g}" for k, v in (("denoise", used.denoise), ("cfg", used.cfg)) if v is not None)
+    missed = "; ".join(
+        f"{name} ({_one_line(found.reasons.get(name, 'no reason given'))})" for name in found.failed_fields
+    )
+    return "\n".join(
+        [
+            f"- positive prompt: {json.dumps(_one_line(attempt.prompts.positive), ensure_ascii=False)} ({settings})",
+            f"- met: {', '.join(found.passed_fields) or 'nothing'}",
+            f"- missed: {missed or 'nothing'}",
+        ]
+    )
 
 
 def shape_of(schema: Mapping[str, Any]) -> str:

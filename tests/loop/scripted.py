@@ -24,7 +24,7 @@ from imagination.store import Store
 from imagination.workspace import Project, Workspace
 
 RULES = {
-    "project": {"name": "p", "max_iterations": 5},
+    "project": {"name": "p", "max_iterations": 5, "strategy": "spec"},
     "acceptance_criteria": [
         {"field": "is_red", "question": "Is it red?", "intent": "change", "must_include": ["red paint"]},
         {"field": "same_shape", "question": "Is the shape the same?", "intent": "preserve", "ban_terms": ["melted"]},

@@ -1,0 +1,85 @@
+"""Two criteria that rule each other out: told with the evidence, instead of burning the rest of the pictures. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from .adaptive import DENOISE, Settings, beliefs_of, cfgs_around, rates_of, settings_of, votes_on
+from .estimate import Belief
+from .model import Attempt, Criterion, Sampling
+from .votes import Outlook, Rates, Vote
+
+FROM = 5  # pictures; fewer say too little
+BELOW = 0.07  # chance that two criteria hold together, at the settings best for both of them
+SEEN = 0.8  # chance from which a criterion counts as met in a picture, or 1 - this as missed
+WAYS_OUT = "ask less of one of them, take one out, or choose another checkpoint or workflow"
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """The two criteria, and a sentence with the evidence."""
+
+    first: str
+    second: str
+    evidence: str
+
+
+def find_conflict(
+    criteria: Sequence[Criterion], history: Sequence[Attempt], known: Sequence[Tuple[bool, Vote]] = ()
+) -> Optional[Conflict]:
+    """Two criteria of which no picture so far meets both, and of which the estimate says that none will; None: go on.
+
+    Each must have been met without the other: one that is never met is no conflict, but a criterion to think about.
+    """
+    judged = [a for a in history if a.evaluation.source == "aivis"]
+    if len(judged) < FROM:
+        return None
+    rates = rates_of(judged, known)
+    beliefs = beliefs_of(criteria, judged, rates, judged[0].sampling)
+    found = [_chances_in(a, rates) for a in judged]
+    grounds = _grounds(judged[0].sampling)
+    for one, other in itertools.combinations([c.field for c in criteria], 2):
+        if not _apart(found, one, other):
+            continue
+        together = max(beliefs[one].chance(d, c) * beliefs[other].chance(d, c) for d, c in grounds)
+        if together < BELOW:
+            return Conflict(one, other, _evidence(beliefs, one, other, judged, together))
+    return None
+
+
+def _chances_in(attempt: Attempt, rates: Rates) -> Dict[str, float]:
+    """Chance of each criterion to be met in a picture, from its votes alone."""
+    names = attempt.evaluation.criteria_results
+    return Outlook(rates).posteriors({name: votes_on(attempt, name) for name in names})
+
+
+def _grounds(began: Sampling) -> List[Settings]:
+    """All settings that a run which began with these may come to."""
+    denoise, cfg = settings_of(began)
+    denoises = DENOISE if began.denoise is not None else (denoise,)
+    return list(itertools.product(denoises, cfgs_around(cfg) if began.cfg is not None else [cfg]))
+
+
+def _apart(found: Sequence[Mapping[str, float]], one: str, other: str) -> bool:
+    """Each was met without the other, and no picture may have both."""
+    pairs = [(each.get(one, 0.0), each.get(other, 0.0)) for each in found]
+    return (
+        any(a > SEEN and b < 1 - SEEN for a, b in pairs)
+        and any(b > SEEN and a < 1 - SEEN for a, b in pairs)
+        and not any(a >= 0.5 and b >= 0.5 for a, b in pairs)
+    )
+
+
+def _evidence(beliefs: Mapping[str, Belief], one: str, other: str, judged: Sequence[Attempt], together: float) -> str:
+    cfg = settings_of(judged[-1].sampling)[1]
+
+    def told(name: str) -> str:
+        rises = beliefs[name].chance(0.95, cfg) > beliefs[name].chance(0.05, cfg)
+        return f"{name} is met {'from' if rises else 'up to'} denoise {beliefs[name].turns_at(cfg):.2f}"
+
+    return (
+        f"{one} and {other} rule each other out: {told(one)}, {told(other)}; none of {len(judged)} pictures met both, "
+        f"and at the best settings the chance is {together:.0%}. To go on, {WAYS_OUT}"
+    )

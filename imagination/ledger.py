@@ -1,0 +1,180 @@
+"""Who owns each phrase of the prompts, and what a model's rewrite may do to it. Pure.
+
+A phrase belongs to the user, to the criterion whose tag it is, or to the criterion for which the tool added it. A rewrite
+may add phrases and strengthen those of what failed; it may leave out only what the tool added and what has not helped in
+two pictures. What else it left out stays: models forget, and a prompt that forgets with them drifts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from .model import Attempt, Criterion, Move, Prompts
+from .shaping import contains, phrases
+
+MOST_ADDED = 4  # phrases at one go, in each prompt: more, and nobody knows what helped
+LONGEST_PHRASE = 16  # words; what is longer is a text, not a phrase
+LONG_PROMPT = 60  # words; a CLIP encoder hears 75 tokens at a time, and what comes late is heard least
+ENOUGH_TRIED = 2  # pictures in which a phrase may fail to help
+STRONGEST = 1.5  # weight; beyond it pictures burn
+_WEIGHTED = re.compile(r"^[(\[]+(?P<text>.*?)(?::\s*(?P<weight>\d*\.?\d+))?[)\]]+$")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """Prompts after a rewrite, what changed and why, and the phrases the tool owns now: core of the phrase to field."""
+
+    prompts: Prompts
+    moves: Tuple[Move, ...]
+    owned: Dict[str, str]
+
+
+def core(phrase: str) -> str:
+    """A phrase without weight, brackets and case: `(Red coat:1.3)` is `red coat`."""
+    found = _WEIGHTED.match(phrase.strip())
+    return " ".join((found["text"] if found else phrase).split()).casefold()
+
+
+def weight_of(phrase: str) -> float:
+    """The weight a phrase is given, 1.0 without one; bare brackets count 1.1 each, as ComfyUI reads them."""
+    found = _WEIGHTED.match(phrase.strip())
+    if not found:
+        return 1.0
+    return float(found["weight"]) if found["weight"] else 1.1 ** (len(phrase) - len(phrase.lstrip("(")))
+
+
+class Ledger:
+    """Revises the prompts of one run. `owned`: phrases that the tool added so far, by core, with their criterion."""
+
+    def __init__(self, criteria: Sequence[Criterion], owned: Mapping[str, str]) -> None:
+        self.criteria = {c.field: c for c in criteria}
+        self.owned = dict(owned)
+
+    def revise(self, old: Prompts, proposed: Prompts, history: Sequence[Attempt]) -> Revision:
+        """Take of a rewrite what the ledger allows. `history`: the judged pictures, of which the last one is answered."""
+        failed = history[-1].evaluation.failed_fields
+        owned, moves = dict(self.owned), []  # type: Dict[str, str], List[Move]
+        sides = {}
+        for side in ("positive", "negative"):
+            texts, told = self._side(side, getattr(old, side), getattr(proposed, side), failed, history, owned)
+            sides[side] = ", ".join(texts)
+            moves += told
+        still = {core(each) for text in sides.values() for each in phrases(text)}
+        return Revision(Prompts(**sides), tuple(moves), {name: of for name, of in owned.items() if name in still})
+
+    def _side(
+        self,
+        side: str,
+        old: str,
+        proposed: str,
+        failed: Sequence[str],
+        history: Sequence[Attempt],
+        owned: Dict[str, str],
+    ) -> Tuple[List[str], List[Move]]:
+        wanted = {core(each): each for each in _split(proposed)}
+        kept, dropped, stronger = [], [], []  # type: List[str], List[str], List[str]
+        for phrase in phrases(old):
+            name = core(phrase)
+            if name not in wanted and self._is_useless(name, side, history):
+                dropped.append(phrase)
+            elif name in wanted and self._may_strengthen(phrase, wanted[name], failed):
+                stronger.append(wanted[name])
+                kept.append(wanted[name])
+            else:
+                kept.append(phrase)
+        known = {core(each) for each in kept} | {core(each) for each in dropped}
+        added = [text for name, text in wanted.items() if name and name not in known and not self._is_there(name, old)]
+        added = [text for text in added if len(text.split()) <= LONGEST_PHRASE][:MOST_ADDED] if failed else []
+        owned.update({core(text): self._owner(text, failed) for text in added})
+        texts = self._ordered([*kept, *added], owned) if side == "positive" else [*kept, *added]
+        texts, shed = self._shortened(texts, owned, side)
+        return texts, [
+            *_told(side, [a for a in added if a not in shed], stronger, dropped, failed),
+            *_long(side, texts, shed),
+        ]
+
+    def _is_there(self, name: str, text: str) -> bool:
+        return contains(text, name)
+
+    def _is_useless(self, name: str, side: str, history: Sequence[Attempt]) -> bool:
+        """The tool's own phrase whose criterion failed in every one of several pictures that had it."""
+        field = self.owned.get(name)
+        if field is None:
+            return False
+        tried = [a for a in history if name in {core(each) for each in phrases(getattr(a.prompts, side))}]
+        return len(tried) >= ENOUGH_TRIED and all(field in a.evaluation.failed_fields for a in tried)
+
+    def _may_strengthen(self, phrase: str, wanted: str, failed: Sequence[str]) -> bool:
+        owner = self.owned.get(core(phrase)) or self._tag_of(core(phrase))
+        return owner in failed and weight_of(phrase) < weight_of(wanted) <= STRONGEST
+
+    def _tag_of(self, name: str) -> Optional[str]:
+        """The criterion that has a phrase among its tags."""
+        return next(
+            (field for field, c in self.criteria.items() if any(contains(name, term) for term in c.must_include)), None
+        )
+
+    def _owner(self, phrase: str, failed: Sequence[str]) -> str:
+        """The failed criterion that a new phrase is most about; a change before what is kept."""
+        words = set(re.findall(r"\w{3,}", phrase.casefold()))
+
+        def nearness(field: str) -> Tuple[int, bool]:
+            c = self.criteria[field]
+            told = " ".join([field.replace("_", " "), c.question, *c.must_include]).casefold()
+            return len(words & set(re.findall(r"\w{3,}", told))), c.intent == "change"
+
+        return max((field for field in failed if field in self.criteria), key=nearness, default="")
+
+    def _ordered(self, texts: Sequence[str], owned: Mapping[str, str]) -> List[str]:
+        """Changes first, then the user's own words, then what keeps the rest as it was; each in its order."""
+
+        def rank(text: str) -> int:
+            field = owned.get(core(text)) or self._tag_of(core(text))
+            intent = self.criteria[field].intent if field in self.criteria else None
+            return {"change": 0, "preserve": 2}.get(intent or "", 1)
+
+        return sorted(texts, key=rank)
+
+    def _shortened(self, texts: List[str], owned: Mapping[str, str], side: str) -> Tuple[List[str], List[str]]:
+        """Past about 60 words only what the tool added goes, the latest first."""
+        kept, shed = list(texts), []  # type: List[str], List[str]
+        for text in reversed(texts):
+            if sum(len(each.split()) for each in kept) <= LONG_PROMPT:
+                break
+            if core(text) in owned and self._tag_of(core(text)) is None:
+                kept.remove(text)
+                shed.append(text)
+        return kept, shed
+
+
+def _split(text: str) -> List[str]:
+    """Phrases of a model's prompt: it may write sentences where phrases were asked for."""
+    return [part.strip(" .;") for each in phrases(text) for part in re.split(r"[;\n]|\.\s", each) if part.strip(" .;")]
+
+
+def _told(
+    side: str, added: Sequence[str], stronger: Sequence[str], dropped: Sequence[str], failed: Sequence[str]
+) -> List[Move]:
+    what = [
+        f"{verb} {', '.join(texts)}"
+        for verb, texts in (("added", added), ("stronger", stronger), ("dropped", dropped))
+        if texts
+    ]
+    if not what:
+        return []
+    why = f"for what failed: {', '.join(failed)}" if added or stronger else "it did not help"
+    return [Move(what=f"{side} prompt: {'; '.join(what)}", why=why)]
+
+
+def _long(side: str, texts: Sequence[str], shed: Sequence[str]) -> List[Move]:
+    words = sum(len(each.split()) for each in texts)
+    if shed:
+        return [
+            Move(what=f"{side} prompt: left out {', '.join(shed)}", why=f"past {LONG_PROMPT} words little is heard")
+        ]
+    if words > LONG_PROMPT:
+        why = f"past about {LONG_PROMPT} little of it is heard, but these are your own words and tags"
+        return [Move(what=f"{side} prompt has {words} words", why=why)]
+    return []
