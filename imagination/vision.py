@@ -28,6 +28,7 @@ from .vision_policy import (
     Attempt,
     CutOff,
     Readout,
+    looking,
     next_attempt,
     read_part,
     read_reply,
@@ -154,7 +155,7 @@ class Vision:
         if backend.refusal is not None:
             raise backend.refusal
         started = self._clock()
-        reply, readout = self._attempts(backend, request, backend.first, ledger)
+        reply, readout = self._attempts(backend, request, looking(backend.first, request.look), ledger)
         if readout.missing:
             readout = self._complete(backend, request, readout, ledger)
         call = CallRecord(

@@ -16,6 +16,7 @@ from .replies import parse_reply
 
 LONGEST_WAIT = 60.0  # s; a server that asks for more is given up for this request (openrouter.md §11)
 FIRST_SEED = 1
+LOOK_STEP = 1000  # between the seeds of two looks, more than any request has retries
 LIVELIER = 0.3  # temperature of a second try: at 0 a new seed changes nothing
 
 
@@ -60,6 +61,12 @@ def next_attempt(attempt: Attempt, trouble: VisionError, retries: int, retry_del
 def reseeded(attempt: Attempt) -> Attempt:
     """The same request with other luck."""
     return replace(attempt, seed=attempt.seed + 1, temperature=max(attempt.temperature, LIVELIER))
+
+
+def looking(attempt: Attempt, look: int) -> Attempt:
+    """How a request begins that was put `look` times before: each look has luck of its own, and none that a retry has."""
+    again = replace(attempt, seed=attempt.seed + LOOK_STEP * look)
+    return again if look == 0 else replace(again, temperature=max(attempt.temperature, LIVELIER))
 
 
 def worded(request: Request, problem: str) -> Request:

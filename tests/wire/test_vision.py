@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import Any, Dict, List, Optional
 
 import pytest
@@ -395,3 +396,14 @@ def test_records_are_plain_json() -> None:
     with FakeVision(chat(FORMAL)) as server:
         answer = vision({"base_url": server.url}).ask(request())
     assert json.loads(answer.call.model_dump_json())["provider"] == "ollama"
+
+
+def test_another_look_is_asked_with_luck_of_its_own() -> None:
+    with FakeVision(*[chat(FORMAL)] * 3) as server:
+        eyes = vision({"base_url": server.url})
+        for look in (0, 1, 2):
+            eyes.ask(replace(request(), look=look))
+    options = [body["options"] for body in server.bodies]
+    assert [each["seed"] for each in options] == [1, 1001, 2001]
+    assert [each["temperature"] for each in options] == [0.0, 0.3, 0.3]  # at 0 a new seed changes nothing
+    assert len({json.dumps(body["messages"]) for body in server.bodies}) == 1
