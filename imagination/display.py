@@ -33,6 +33,7 @@ DOING = {
     "second_look": "making sure of the verdict",
     "suggestion": "asking for better settings",
     "improvement": "improving the prompts",
+    "judge_check": "trying the judge on the unedited original",
 }
 
 

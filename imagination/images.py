@@ -104,6 +104,27 @@ def reduced(png: bytes, side: int) -> bytes:
     return buffer.getvalue()
 
 
+def grey_like(png: bytes) -> bytes:
+    """A plain grey picture of the same size: it shows nothing at all."""
+    from PIL import Image
+
+    return encode_png(Image.new("RGB", size_of(png), (128, 128, 128)))
+
+
+def ruined(png: bytes) -> bytes:
+    """The picture upside down, in inverted colours and blurred: whatever was in it has not been kept."""
+    from PIL import ImageFilter, ImageOps
+
+    image = ImageOps.invert(ImageOps.flip(_decoded(png)))
+    return encode_png(image.filter(ImageFilter.GaussianBlur(max(2, max(image.size) / 40))))
+
+
+def pixel_hash(png: bytes) -> str:
+    """SHA-256 of what a picture shows: the same for two files that differ in their metadata only."""
+    image = _decoded(png)
+    return content_hash(repr(image.size).encode("ascii") + image.tobytes())
+
+
 def fingerprint(png: bytes) -> bytes:
     """64x64 grey values of a picture: what `likeness` compares."""
     return _decoded(png).convert("L").resize((64, 64), _bilinear(), reducing_gap=2.0).tobytes()

@@ -32,6 +32,7 @@ from .errors import (
 )
 from .execution import Execution
 from .judge import Judge
+from .judge_check import check_once, known
 from .model import (
     Checkpoint,
     EndedBy,
@@ -45,7 +46,7 @@ from .model import (
     Sampling,
     Usage,
 )
-from .resume import Opening
+from .resume import Opening, spent
 from .setup import Setup, Workflow, load_workflow, negative_in_force, sampling_in_force, text_in_force
 from .shaping import opening_prompts, shape
 from .store import Store
@@ -176,6 +177,7 @@ class Loop:
 
     def _until_done(self) -> Outcome:
         self._describe()
+        self._try_judge()
         passed = self._judge_unjudged()
         while True:
             last = self.book.checkpoint.last_iteration
@@ -224,6 +226,21 @@ class Loop:
             return
         totals = checkpoint.totals.model_copy(update={"usage": checkpoint.totals.usage + answer.usage})
         self._save(description=judge.description, totals=totals)
+
+    def _try_judge(self) -> None:
+        """Put pictures with known verdicts before the judge, once a run; what speaks against it is a warning."""
+        if not self.setup.rules.project.has("judge_check"):
+            return
+        vision, tools = self.setup.vision, self.tools
+        name = f"{vision.provider} {vision.model}".strip()
+        asked = lambda: tools.observer.asking("judge_check")  # noqa: E731
+        check, is_new = check_once(self.book.run, tools.judge, self.setup.source, name, asked, tools.clock)
+        if is_new:
+            self._save(totals=spent(self.book.checkpoint.totals, check.usage, check.seconds))
+        for warning in check.warnings:
+            tools.observer.warned(warning)
+        self.strategy = strategy_for(self.setup.rules, known(check, self.setup.rules.acceptance_criteria))
+        self.decider = replace(self.decider, strategy=self.strategy)
 
     def _judge_unjudged(self, at_the_end: bool = False) -> bool:
         """Judge pictures of this run whose evaluation is a fallback, before anything new is made. True if one passes.

@@ -555,6 +555,7 @@ class JudgeCheck(Artefact):
     aivis_metadata: CallRecord
     usage: Usage = Field(default_factory=Usage)
     seconds: float = 0.0
+    judge: str = ""  # provider and model as configured: another one is tried anew
 
 
 class Duel(Frozen):

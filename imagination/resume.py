@@ -14,10 +14,10 @@ import yaml
 from pydantic import ValidationError
 
 from .errors import ConfigError
-from .model import Checkpoint, Evaluation, Generation, Metadata, Parameters, Pending, Seeding, Totals
+from .model import Checkpoint, Evaluation, Generation, Metadata, Parameters, Pending, Seeding, Totals, Usage
 from .scoring import better
 from .setup import Setup
-from .store import Run, Store
+from .store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,12 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
     pending = checkpoint.pending if checkpoint.pending and checkpoint.pending.iteration == first else None
     if again is not None:
         pending = Pending(iteration=first, parameters=again.parameters_used, prompts=again.prompts_used)
-    run.supersede(first, now)
-    write_inputs(run, setup)
-    kept = [metadata for n in run.iterations() if (metadata := run.metadata(n)) is not None]
     same_input = checkpoint.input_sha256 == setup.input_sha256
+    same = same_input and checkpoint.rules_sha256 == setup.rules_sha256
+    run.supersede(first, now, [FINAL_COMPARISON] if same else [FINAL_COMPARISON, JUDGE_CHECK])
+    write_inputs(run, setup)
+    check = run.judge_check()
+    kept = [metadata for n in run.iterations() if (metadata := run.metadata(n)) is not None]
     update: Dict[str, Any] = {
         "status": "running",
         "last_iteration": first - 1,
@@ -174,7 +176,7 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "pending": pending,
         "generation_failures": 0,
         "vision_failures": 0,
-        "totals": totals_of(kept),
+        "totals": spent(totals_of(kept), check.usage, check.seconds) if check else totals_of(kept),
         **best_of(((n, run.evaluation(n)) for n in run.iterations()), setup.rules_sha256),
     }
     return Opening(run, checkpoint.model_copy(update=update), False, f"run {run.run_id} again from iteration {first}")
@@ -242,6 +244,11 @@ def add_iteration(totals: Totals, metadata: Metadata) -> Totals:
         seconds=round(totals.seconds + sum(metadata.timings.values()), 3),
         usage=totals.usage + metadata.usage,
     )
+
+
+def spent(totals: Totals, usage: Usage, seconds: float) -> Totals:
+    """`totals` with what was asked outside of any iteration."""
+    return totals.model_copy(update={"usage": totals.usage + usage, "seconds": round(totals.seconds + seconds, 3)})
 
 
 def best_of(found: Iterable[Tuple[int, Optional[Evaluation]]], rules_sha256: str) -> Dict[str, Any]:

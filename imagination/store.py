@@ -13,20 +13,32 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Type, TypeVar
+from typing import Any, Iterator, List, Optional, Sequence, Type, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from .config import load_generation
 from .errors import ConfigError, StoreError
-from .model import Answers, Artefact, Checkpoint, Comparison, Evaluation, Generation, Metadata, Ranking
+from .model import (
+    Answers,
+    Artefact,
+    Checkpoint,
+    Comparison,
+    Evaluation,
+    FinalComparison,
+    Generation,
+    JudgeCheck,
+    Metadata,
+    Ranking,
+)
 
 Record = TypeVar("Record", bound=Artefact)
 FORMAT = 1
 RUN_ID = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?")
 KINDS = {"questions": Answers, "evaluation": Evaluation, "comparison": Comparison, "metadata": Metadata}
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same in C, which most builds of PyYAML have
+JUDGE_CHECK, FINAL_COMPARISON = "judge_check.json", "final_comparison.json"  # one of each a run
 LOOSE = re.compile(r"iteration_\d+(_\w+)?\.(png|json)")  # the flat layout of the spec's older listing
 
 
@@ -299,6 +311,18 @@ class Run:
     def metadata(self, iteration: int) -> Optional[Metadata]:
         return read_record(self.file("metadata", iteration), Metadata)
 
+    def judge_check(self) -> Optional[JudgeCheck]:
+        return read_record(self.root / JUDGE_CHECK, JudgeCheck)
+
+    def write_judge_check(self, check: JudgeCheck) -> None:
+        write_json(self.root / JUDGE_CHECK, check.model_dump(mode="json"))
+
+    def final_comparison(self) -> Optional[FinalComparison]:
+        return read_record(self.root / FINAL_COMPARISON, FinalComparison)
+
+    def write_final_comparison(self, found: FinalComparison) -> None:
+        write_json(self.root / FINAL_COMPARISON, found.model_dump(mode="json"))
+
     @property
     def ranking_file(self) -> Path:
         return self.root / "human" / "ranking.json"
@@ -326,14 +350,17 @@ class Run:
         )
         return sorted(int(match[1]) for match in found if match)
 
-    def supersede(self, first: int, now: float) -> None:
-        """Move every artefact of iterations `first` and later to superseded/{time}/."""
+    def supersede(self, first: int, now: float, also: Sequence[str] = ()) -> None:
+        """Move every artefact of iterations `first` and later to superseded/{time}/, and the files of the run named in `also`."""
         aside = self.root / "superseded" / time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(now))
         for folder in ("images", "thumbs", "scripts", *KINDS):
             for path in sorted((self.root / folder).glob("iteration_*")):
                 match = re.match(r"iteration_(\d+)", path.name)
                 if match and int(match[1]) >= first:
                     _move(path, aside / folder / path.name)
+        for name in also:
+            if (self.root / name).is_file():
+                _move(self.root / name, aside / name)
 
     def write_inputs(self, files: dict[str, bytes]) -> None:
         """What the run runs on, so that later edits of the project do not change what it shows."""

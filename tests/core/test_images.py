@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Tuple
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from imagination import images
 from imagination.errors import BadImage, ConfigError
@@ -276,3 +277,30 @@ def test_a_jpeg_and_its_png_have_nearly_one_fingerprint() -> None:
     photo = Image.linear_gradient("L").resize((900, 700))
     pair = images.fingerprint(saved(photo, "JPEG")), images.fingerprint(saved(photo))
     assert images.likeness(*pair) > 0.99
+
+
+# --- pictures of known verdicts, and whether two show the same ------------------------------------------------------------
+
+
+def test_the_grey_picture_shows_nothing_in_the_size_of_the_other() -> None:
+    with Image.open(io.BytesIO(images.grey_like(saved(stripes())))) as grey:
+        assert (grey.size, grey.mode, grey.getcolors()) == ((40, 24), "RGB", [(40 * 24, (128, 128, 128))])
+
+
+def test_a_ruined_picture_keeps_neither_colours_nor_places() -> None:
+    upright = Image.new("RGB", (200, 100), WHITE)
+    upright.paste(RED, (0, 0, 200, 30))
+    with Image.open(io.BytesIO(images.ruined(saved(upright)))) as ruined:
+        assert ruined.size == (200, 100)
+        assert ruined.getpixel((100, 5)) == (0, 0, 0)  # white ground, now on top
+        assert ruined.getpixel((100, 95)) == (0, 255, 255)  # red, now at the bottom
+
+
+def test_two_files_of_the_same_picture_have_one_hash() -> None:
+    told = PngInfo()
+    told.add_text("prompt", "{}")
+    plain, other = saved(stripes()), saved(stripes(), pnginfo=told)
+    assert plain != other
+    assert images.pixel_hash(plain) == images.pixel_hash(other)
+    assert images.pixel_hash(plain) != images.pixel_hash(saved(stripes(size=(24, 40))))
+    assert images.pixel_hash(plain) != images.pixel_hash(saved(stripes().transpose(Image.Transpose.ROTATE_180)))

@@ -95,7 +95,8 @@ class ScriptedGenerator:
 
 class ScriptedVision:
     """Answers by purpose. `verdicts` holds one mapping of field to verdict for each evaluation, the last one repeated;
-    `faults` maps a purpose to how many of its calls fail (-1: all).
+    `faults` maps a purpose to how many of its calls fail (-1: all). When tried, it is a good judge; of two pictures it
+    likes the one better that comes first in `likes`.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class ScriptedVision:
         self.replies = dict(replies or {})
         self.asked: List[Request] = []
         self.rests = 0
+        self.likes: Sequence[bytes] = ()
 
     def ask(self, request: Request) -> Answer:
         self.asked.append(request)
@@ -133,7 +135,17 @@ class ScriptedVision:
             return {field: {"reason": f"{field} seen", "verdict": value} for field, value in verdicts.items()}
         if request.purpose == "improvement":
             return {"positive": f"a car, try {self.count('improvement')}", "negative": "blurry, red paint"}
+        if request.purpose == "judge_check":
+            kept = request.pictures[0].png == request.pictures[1].png
+            return {field: {"verdict": kept and "same" in field} for field in request.schema["properties"]}
+        if request.purpose == "duel":
+            return {"reason": "it is nicer", "better": self.better(request)}
         return {}
+
+    def better(self, request: Request) -> Optional[str]:
+        """Which of two pictures it likes: "first", "second", or None."""
+        places = [self.likes.index(p.png) if p.png in self.likes else 99 for p in request.pictures[1:]]
+        return None if places[0] == places[1] else "first" if places[0] < places[1] else "second"
 
     def together(self, *thunks: Callable[[], Any]) -> List[Any]:
         return [self._settled(thunk) for thunk in thunks]
