@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple
 
@@ -25,7 +26,7 @@ from imagination.workspace import Workspace
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "wire"))
 from fake_comfyui import FakeComfyUI
-from fake_vision import FakeVision, Says, dead_url
+from fake_vision import FakeVision, Says, chat, dead_url
 
 CLASSES = json.loads((ROOT / "tests/data/comfyui_recorded/object_info.json").read_text("utf-8"))["classes"]
 KEY = "sk-or-v1-very-secret-0123456789"
@@ -87,8 +88,11 @@ def paint(path: Path, size: Any) -> None:
     path.write_bytes(out.getvalue())
 
 
+RUNNER = CliRunner(**({"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}))  # type: ignore[arg-type]
+
+
 def doctor(*arguments: Any) -> Result:
-    result = CliRunner().invoke(main, ["doctor", *map(str, arguments)], prog_name="iterativectl")
+    result = RUNNER.invoke(main, ["doctor", *map(str, arguments)], prog_name="iterativectl")
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
     return result
 
@@ -387,7 +391,7 @@ def test_built_in_engines_are_in_order(desk: Desk) -> None:
 def test_a_project_that_is_not_there_is_a_wrong_option(desk: Desk) -> None:
     result = doctor("--project", "nope")
     assert result.exit_code == 2
-    assert "there is no project nope" in result.output
+    assert "there is no project nope" in result.stderr
 
 
 def test_a_servers_words_cannot_colour_the_terminal(bench: Bench) -> None:
@@ -449,3 +453,112 @@ def test_what_a_key_may_still_spend(data: Dict[str, Any], told: str) -> None:
 
 def test_help_has_an_example(desk: Desk) -> None:
     assert "iterativectl doctor --project portrait" in doctor("--help").output
+
+
+# --- --judge: the model on the user's own rules and picture ----------------------------------------------------------------
+
+TRIED = [
+    {"field": "is_night", "question": "Is it night?", "intent": "change"},
+    {"field": "same_people", "question": "Are the people the same?", "intent": "preserve"},
+]
+DESCRIBED = chat("A teal field.")
+COMPARED = chat('{"similarity_score": 1.0}')
+
+
+def verdict(night: Any, people: Any) -> Says:
+    return chat(json.dumps({"is_night": {"verdict": night}, "same_people": {"verdict": people}}))
+
+
+def judge_on(bench: Bench, *answers: Says) -> Dict[str, Any]:
+    """What `doctor --judge` tells of a model that gives these answers to the nine looks."""
+    bench.change("rules", project={"name": "p", "max_iterations": 1}, acceptance_criteria=TRIED)
+    bench.ollama.answers = [DESCRIBED, COMPARED, *answers]
+    told: Dict[str, Any] = json.loads(doctor("--project", "p", "--judge", "--format", "json").stdout)
+    return told
+
+
+def judge_lines(told: Dict[str, Any]) -> Dict[str, str]:
+    return {check["name"]: check["state"] for check in told["checks"] if check["name"].startswith("judge")}
+
+
+GOOD = [*[verdict(False, True)] * 5, *[verdict(False, False)] * 4]
+
+
+def test_a_good_judge_is_shown_in_figures(bench: Bench) -> None:
+    told = judge_on(bench, *GOOD)
+    names = ("judge replies", "judge yes-rate", "judge sight", "judge flips", "judge effort")
+    assert judge_lines(told) == dict.fromkeys(names, "ok")
+    figures = told["judge"]
+    assert figures["yes_rate"] == {"original": 0.5, "grey": 0.0, "ruined": 0.0}
+    assert (figures["looks"], figures["parse_rate"], figures["answered"], figures["flip_rate"]) == (9, 1.0, 1.0, 0.0)
+    assert (figures["blindness"], figures["cost_per_picture"]) == (0.5, None)
+    assert figures["seconds_per_picture"] >= figures["seconds_per_look"] > 0
+
+
+def test_the_judge_sees_the_original_grey_and_a_ruined_copy(bench: Bench) -> None:
+    judge_on(bench, *GOOD)
+    looks = [body["messages"][0] for body in bench.ollama.bodies[2:11]]
+    first = [message["images"][0] for message in looks]
+    second = [message["images"][1] for message in looks]
+    assert len(set(first)) == 1 and second[:5] == first[:5]
+    assert len(set(second)) == 3 and second[5] == second[6] and second[7] == second[8]
+    seeds = [body["options"]["seed"] for body in bench.ollama.bodies[2:7]]
+    assert len(set(seeds)) == 5
+    assert all("A teal field." in message["content"] for message in looks)
+
+
+@pytest.mark.parametrize(
+    ("answers", "states"),
+    [
+        ([verdict(True, True)] * 9, {"judge yes-rate": "failure"}),
+        ([verdict(False, True)] * 9, {"judge sight": "failure", "judge yes-rate": "warning"}),
+        (
+            [*[verdict(False, True)] * 3, *[verdict(True, True)] * 2, *[verdict(False, False)] * 4],
+            {"judge flips": "warning"},
+        ),
+        ([verdict(False, False)] * 9, {"judge sight": "failure", "judge and rules": "warning"}),
+        ([*[verdict(True, True)] * 5, *[verdict(False, False)] * 4], {"judge and rules": "warning"}),
+        ([verdict(None, None)] * 40, {"judge replies": "failure"}),
+        ([chat("I would rather not.")] * 40, {"judge replies": "failure"}),
+        ([*[each for look in GOOD for each in (chat("Well ..."), look)]], {"judge replies": "warning"}),
+    ],
+    ids=["yes", "blind", "flips", "no to everything", "there already", "says nothing", "no JSON", "JSON at second try"],
+)
+def test_a_bad_judge_is_told_of_with_what_helps(bench: Bench, answers: List[Says], states: Dict[str, str]) -> None:
+    told = judge_on(bench, *answers)
+    assert {name: state for name, state in judge_lines(told).items() if state != "ok"} == states
+    assert all(check["mend"] for check in told["checks"] if check["state"] != "ok")
+
+
+def test_a_server_that_dies_is_given_up_after_two_looks(bench: Bench) -> None:
+    told = judge_on(bench, verdict(False, True), *[Says({"error": "out of memory"}, 500)] * 20)
+    assert judge_lines(told)["judge replies"] == "warning"
+    assert told["judge"]["looks"] == 3
+    assert "out of memory" in next(check["text"] for check in told["checks"] if check["name"] == "judge replies")
+
+
+def test_progress_is_told_on_stderr_and_the_lines_on_stdout(bench: Bench) -> None:
+    bench.change("rules", project={"name": "p", "max_iterations": 1}, acceptance_criteria=TRIED)
+    bench.ollama.answers = [DESCRIBED, COMPARED, *GOOD]
+    result = doctor("--project", "p", "--judge")
+    assert "judge: look 6 of 9: a plain grey picture ..." in result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[-1] == "all is well" and lines[-2] == ""
+    assert [line.split()[:3] for line in lines].count(["ok", "judge", "flips"]) == 1
+    assert [line for line in lines if line.startswith("ok       python")] != []
+
+
+def test_without_a_project_there_is_nothing_to_try_the_judge_on(bench: Bench) -> None:
+    result = doctor("--judge")
+    assert result.exit_code == 2 and "--judge needs --project NAME" in result.stderr
+
+
+def test_a_judge_that_cannot_be_reached_is_not_tried(bench: Bench) -> None:
+    bench.change("AIVis", base_url=dead_url())
+    told = json.loads(doctor("--project", "p", "--judge", "--format", "json").stdout)
+    assert judge_lines(told) == {"judge": "warning"} and told["judge"] is None
+
+
+def test_without_comfyui_the_judge_is_tried_all_the_same(bench: Bench) -> None:
+    bench.change("AIGen", comfyui={"host": dead_url()})
+    assert judge_lines(judge_on(bench, *GOOD))["judge flips"] == "ok"
