@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import images, page_copy, page_rebuild, pages
 from .assess import Assessment
+from .duels import told
 from .errors import ImaginationError
 from .model import (
     Attempt,
@@ -18,11 +19,13 @@ from .model import (
     Checkpoint,
     Comparison,
     Evaluation,
+    FinalComparison,
     Metadata,
     Move,
     Pending,
     RunStatus,
     Sampling,
+    Totals,
     Usage,
 )
 from .resume import Opening, add_iteration
@@ -31,6 +34,7 @@ from .setup import Setup, Workflow
 from .store import Store
 
 log = logging.getLogger(__name__)
+_OF_FINAL = {"iterations", "duels", "winner"}  # what the output tells of it
 
 
 class Chronicle:
@@ -43,6 +47,7 @@ class Chronicle:
         self.checkpoint: Checkpoint = opening.checkpoint
         self.history: List[Attempt] = []
         self.metadata: Dict[int, Metadata] = {}
+        self.final: Optional[FinalComparison] = None  # once the best pictures were compared
 
     def save(self, now: float, **changes: Any) -> None:
         """Change the resume point and put it on disk."""
@@ -197,6 +202,14 @@ class Chronicle:
             return {}
         return {"best_iteration": iteration, "best_score": evaluation.overall_score}
 
+    def crown(self, found: FinalComparison, totals: Totals, now: float) -> None:
+        """Make the winner of the final comparison the best, whatever its score."""
+        best = self.attempt(found.winner)
+        assert best is not None  # only judged pictures are compared
+        self.final = found
+        self.save(now, best_iteration=best.iteration, best_score=best.evaluation.overall_score, totals=totals)
+        log.info("final comparison: %s", told(found))
+
     # --- output and page ----------------------------------------------------------------------------------------------
 
     def finish(self, status: RunStatus, now: float) -> Tuple[Metadata, ...]:
@@ -222,7 +235,8 @@ class Chronicle:
             metadata = self.metadata[best.iteration].model_dump(mode="json")
             result = "passed" if self.passed(best.iteration) else "best_so_far"
             totals = self.checkpoint.totals.model_dump(mode="json")
-            self.store.write_output(png, {**metadata, "result": result, "totals": totals})
+            final = {"final_comparison": self.final.model_dump(mode="json", include=_OF_FINAL)} if self.final else {}
+            self.store.write_output(png, {**metadata, "result": result, **final, "totals": totals})
 
     def write_thumb(self, iteration: int, png: bytes) -> None:
         """The page's files are a convenience: no disk trouble with them ends a run (here and below)."""

@@ -18,9 +18,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from .duels import told
 from .execution import Execution, State
 from .loop import Observer, Outcome
-from .model import Checkpoint, Evaluation, Metadata, Move, Prompts, Sampling
+from .model import Checkpoint, Evaluation, FinalComparison, Metadata, Move, Prompts, Sampling
 from .resume import Opening
 from .setup import Setup
 
@@ -34,6 +35,7 @@ DOING = {
     "suggestion": "asking for better settings",
     "improvement": "improving the prompts",
     "judge_check": "trying the judge on the unedited original",
+    "duel": "comparing the best pictures in pairs",
 }
 
 
@@ -105,6 +107,9 @@ class PlainDisplay(Observer):
     def decided(self, moves: Sequence[Move]) -> None:
         for move in moves:
             self._say(f"next: {move.what} ({move.why})")
+
+    def compared(self, found: FinalComparison) -> None:
+        self._say(f"final comparison: {told(found)}")
 
     def warned(self, text: str) -> None:
         self._say(f"warning: {text}")
@@ -219,6 +224,9 @@ class LiveDisplay(Observer):
         for why in dict.fromkeys(move.why for move in moves):
             what = ", ".join(move.what for move in moves if move.why == why)
             self._console.print(Padding(Text(f"→ {clean(what)}: {clean(why)}", "dim"), (0, 0, 0, 4)))
+
+    def compared(self, found: FinalComparison) -> None:
+        self._print(Text(clean(f"final comparison: {told(found)}"), "bold"))
 
     def warned(self, text: str) -> None:
         self._print(Text(f"warning: {clean(text)}", "magenta"))

@@ -31,12 +31,14 @@ from .errors import (
     WorkflowRejected,
 )
 from .execution import Execution
+from .finale import Finale
 from .judge import Judge
 from .judge_check import check_once, known
 from .model import (
     Checkpoint,
     EndedBy,
     Evaluation,
+    FinalComparison,
     Generation,
     Metadata,
     Move,
@@ -50,7 +52,7 @@ from .resume import Opening, spent
 from .setup import Setup, Workflow, load_workflow, negative_in_force, sampling_in_force, text_in_force
 from .shaping import opening_prompts, shape
 from .store import Store
-from .votes import Outlook
+from .votes import Outlook, Vote
 from .workflow import apply
 
 log = logging.getLogger(__name__)
@@ -94,6 +96,9 @@ class Observer:
     def decided(self, moves: Sequence[Move]) -> None:
         """Settings for the next iteration are in force."""
 
+    def compared(self, found: FinalComparison) -> None:
+        """A run without a pass has chosen among its best pictures."""
+
     def warned(self, text: str) -> None:
         """Something the user should know of; the run goes on."""
 
@@ -133,6 +138,7 @@ class Loop:
         self.original = images.for_vision(setup.source, "the original")
         self._workflow: Tuple[Any, Optional[Workflow]] = (None, None)
         self._told_of: Set[str] = set()
+        self.known: Sequence[Tuple[bool, Vote]] = ()  # votes of the judge whose truth is known, once it was tried
         self.strategy = strategy_for(setup.rules)
         self.assessor = Assessor(
             run=opening.run,
@@ -157,6 +163,15 @@ class Loop:
             warn=tools.observer.warned,
             clock=tools.clock,
             keeps_ledger=setup.rules.project.strategy != "spec",
+        )
+        self.finale = Finale(
+            run=opening.run,
+            judge=tools.judge,
+            eyes=tools.eyes,
+            original=self.original,
+            asking=tools.observer.asking,
+            warn=tools.observer.warned,
+            clock=tools.clock,
         )
 
     # --- from start to end --------------------------------------------------------------------------------------------
@@ -185,10 +200,12 @@ class Loop:
                 return self._finish("passed")
             if last >= self.setup.rules.project.max_iterations:
                 # a picture that nobody looked at is no failure of the picture: one more try before the run is called over
-                return self._finish("passed" if self._judge_unjudged(at_the_end=True) else "exhausted")
+                if self._judge_unjudged(at_the_end=True):
+                    return self._finish("passed")
+                return self._give_up("iterations")
             conflict = self._conflict() if last else None
             if conflict is not None:
-                return self._finish("exhausted", "conflict", conflict.evidence)
+                return self._give_up("conflict", conflict.evidence)
             if last:
                 self._decide(last)
             self.tools.eyes.rest()  # the model's last call of an iteration was the one that decided
@@ -199,12 +216,16 @@ class Loop:
         rules = self.setup.rules
         if not rules.project.has("stop_on_conflict"):
             return None
-        return find_conflict(rules.acceptance_criteria, self.book.history)
+        return find_conflict(rules.acceptance_criteria, self.book.history, self.known)
 
-    def _finish(self, status: RunStatus, ended_by: Optional[EndedBy] = None, ending: Optional[str] = None) -> Outcome:
-        """End the run; `ending` tells people why it ended without a pass, if not for the count of iterations."""
+    def _give_up(self, ended_by: EndedBy, ending: Optional[str] = None) -> Outcome:
+        """End without a pass; `ending` tells people why, if not for the count of iterations."""
+        self._compare_best()
+        self._save(ended_by=ended_by, ending=ending)
+        return self._finish("exhausted")
+
+    def _finish(self, status: RunStatus) -> Outcome:
         self.tools.eyes.rest()
-        self._save(ended_by=ended_by or ("iterations" if status == "exhausted" else None), ending=ending)
         history = self.book.finish(status, self.tools.now())
         return Outcome(status == "passed", self.book.checkpoint, history)
 
@@ -239,7 +260,8 @@ class Loop:
             self._save(totals=spent(self.book.checkpoint.totals, check.usage, check.seconds))
         for warning in check.warnings:
             tools.observer.warned(warning)
-        self.strategy = strategy_for(self.setup.rules, known(check, self.setup.rules.acceptance_criteria))
+        self.known = known(check, self.setup.rules.acceptance_criteria)
+        self.strategy = strategy_for(self.setup.rules, self.known)
         self.decider = replace(self.decider, strategy=self.strategy)
 
     def _judge_unjudged(self, at_the_end: bool = False) -> bool:
@@ -379,6 +401,20 @@ class Loop:
                 f"{', '.join(silent)}: no answer in {SILENT_IN_A_ROW} iterations in a row, so it cannot pass; "
                 "ask in other words, or use another vision model"
             )
+
+    def _compare_best(self) -> None:
+        """Without a pass the best pictures are compared side by side, and the winner is the output; not on borrowed money."""
+        project, cost = self.setup.rules.project, self.book.checkpoint.totals.usage.cost
+        spent_up = project.max_cost is not None and cost is not None and cost >= project.max_cost
+        if spent_up or not project.has("final_comparison"):
+            return
+        chosen = self.finale.choose(self.book.history)
+        totals = spent(self.book.checkpoint.totals, chosen.usage, chosen.seconds)
+        if chosen.found is None:
+            self._save(totals=totals)
+            return
+        self.book.crown(chosen.found, totals, self.tools.now())
+        self.tools.observer.compared(chosen.found)
 
     # --- failures -----------------------------------------------------------------------------------------------------
 

@@ -197,8 +197,18 @@ class _Rebuild:
             rules_sha256=rules_sha256,
             input_sha256="",
             totals=totals_of(metadata for metadata, _ in known),
-            **best_of(((metadata.iteration, evaluation) for metadata, evaluation in known), rules_sha256),
+            **self._best(known, rules_sha256),
         )
+
+    def _best(self, known: Known, rules_sha256: str) -> Dict[str, Any]:
+        """By score, or as the final comparison has it."""
+        found = {metadata.iteration: evaluation for metadata, evaluation in known}
+        with contextlib.suppress(StoreError):
+            final = self.run.final_comparison()
+            winner = found.get(final.winner) if final else None
+            if final and winner:
+                return {"best_iteration": final.winner, "best_score": winner.overall_score}
+        return best_of(found.items(), rules_sha256)
 
     def _ended(self, known: Known, rules: Optional[Rules], rules_sha256: str) -> RunStatus:
         """Its output was put aside with it and tells whether it passed; else its last verdicts and its length do."""

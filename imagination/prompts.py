@@ -25,6 +25,7 @@ TEMPLATES: Mapping[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
     "evaluation": (("criteria", "shape"), ("answers", "description")),
     "second_look": (("criteria", "shape"), ("answers", "description")),
     "comparison": (("shape",), ("description",)),
+    "duel": (("criteria", "shape"), ("description",)),
     "improvement": (
         ("positive", "negative", "failed", "shape"),
         ("passed", "comparison", "required", "banned", "avoided", "description", "notes", "best", "worst"),
@@ -110,6 +111,11 @@ def list_criteria(criteria: Sequence[Criterion]) -> str:
     return "\n".join(f"- {c.field}: {_one_line(c.question)} ({_asked_of_criterion(c)})" for c in criteria)
 
 
+def list_wanted(criteria: Sequence[Criterion]) -> str:
+    """One line a criterion with what meets it: whoever chooses between two pictures has to know what is hoped for."""
+    return "\n".join(f"- {_one_line(c.question)} (wanted: {_hoped_for(c)})" for c in criteria)
+
+
 def list_values(values: Mapping[str, Value], questions: Sequence[Question] = ()) -> str:
     """One line an answer, as JSON, so that nothing in it can look like another line."""
     asked = {q.field: _one_line(q.question) for q in questions}
@@ -187,6 +193,12 @@ def _asked_of_criterion(criterion: Criterion) -> str:
         members = ", ".join(json.dumps(v, ensure_ascii=False) for v in criterion.enum)
         return f"{criterion.type}; use one of these words if it is right, else your own: {members}"
     return {"integer": "a whole number", "number": "a number", "array": "a list"}.get(criterion.type, "a short text")
+
+
+def _hoped_for(criterion: Criterion) -> str:
+    if criterion.type == "boolean":
+        return "no" if criterion.max is not None and criterion.max < 1 else "yes"
+    return _wanted(criterion)
 
 
 def _in_words(part: Mapping[str, Any]) -> str:

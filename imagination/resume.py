@@ -68,6 +68,8 @@ def open_run(
         if not store.generation_file.is_file():
             store.write_generation(setup.generation)
         run = store.run(checkpoint.run_id)
+        if checkpoint.status == "exhausted":  # more pictures are to come, and the best are to be compared anew
+            run.supersede(checkpoint.last_iteration + 1, now, [FINAL_COMPARISON])
         checkpoint = checkpoint.model_copy(update={"status": "running", "updated_at": now})
         return Opening(run, checkpoint, False, story)
     return _new(store, setup, reset, now, seeding)

@@ -17,6 +17,7 @@ from PIL import Image
 from . import measure, rewriting
 from .answers import Reading, fallback, fitting, read, types_of
 from .claims import Scene, answer
+from .duels import duel, is_duel
 from .portrait import describe, differences
 
 _REASON = re.compile(r"reason|why|explanation|rationale|because", re.I)
@@ -26,11 +27,16 @@ NO_PICTURE = "I only measure pictures, and none came with the question."
 
 
 def reply(instruction: str, images: Sequence[Image.Image], schema: Optional[Mapping[str, Any]]) -> str:
-    """The judge's text: prose without a schema, else JSON that obeys it. With more than two pictures the last is judged."""
+    """The judge's text: prose without a schema, else JSON that obeys it. With more than two pictures the last is judged,
+    unless two of three are to be chosen between.
+    """
     scene = Scene(images[-1], images[0] if len(images) > 1 else None) if images else None
     if schema is None:
         return _prose(instruction, scene)
-    return json.dumps(_value(_inlined(schema, schema), instruction, instruction, scene), ensure_ascii=False)
+    wanted = _inlined(schema, schema)
+    if is_duel(wanted.get("properties") or {}, images):
+        return json.dumps(duel(instruction, images, wanted["properties"]), ensure_ascii=False)
+    return json.dumps(_value(wanted, instruction, instruction, scene), ensure_ascii=False)
 
 
 def _prose(instruction: str, scene: Optional[Scene]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
+from imagination.duels import DUEL
 from imagination.sandbox.claims import CANNOT_TELL, Scene, answer, shown
 from imagination.sandbox.sight import reply
 
@@ -353,3 +354,38 @@ def test_an_improvement_keeps_the_prompts_and_works_on_what_failed(before, faile
 def test_more_steps_are_suggested_only_against_blur_and_noise(failed, steps):
     got = json.loads(reply(f"parameters:\n  steps: 12\n\nFAILED CRITERIA:\n{failed}\n", [], SUGGESTION))
     assert (got["steps"], got["sampler_name"], got["scheduler"]) == (steps, None, None)
+
+
+# --- which of two results? ------------------------------------------------------------------------------------------------
+
+WANTED = """CRITERIA:
+- Is the light warm? (wanted: yes)
+- Is the picture blurry? (wanted: no)
+- How similar is the composition of the result to that of the original, from 0 to 1? (wanted: number, at least 0.9)
+- Does she wear a coat? (wanted: yes)
+
+Answer with only one JSON object.
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "better"),
+    [
+        ("warm", "cool", "first"),
+        ("cool", "warm", "second"),
+        ("blurred", "plain", "second"),
+        ("mirrored", "plain", "second"),
+        ("warm", "warm", None),
+    ],
+)
+def test_of_two_results_the_one_that_meets_more_is_better(first: str, second: str, better: Optional[str]) -> None:
+    told = json.loads(reply(WANTED, [house(), PICTURES[first], PICTURES[second]], DUEL))
+    assert list(told) == ["reason", "better"]
+    assert told["better"] == better
+    assert "first: " in told["reason"] and "second: " in told["reason"]
+
+
+def test_three_pictures_without_a_choice_are_no_duel() -> None:
+    schema = {"type": "object", "properties": {"dark": {"type": "boolean", "description": "Is the picture dark?"}}}
+    told = json.loads(reply("look", [house(), PICTURES["bright"], PICTURES["dark"]], schema))
+    assert told == {"dark": True}

@@ -42,7 +42,7 @@ def run_the_demo(workspace: Path) -> Path:
     with Image.open(project / "input" / "input.png") as picture:
         picture.resize((96, 64)).save(project / "input" / "input.png")
     change(project / "config" / "AIGen.yaml", "parameters", steps=1, denoise=0.1, seed=1)
-    parts = {"judge_check": True}
+    parts = {"judge_check": True, "final_comparison": True}
     change(project / "config" / "rules.yaml", "project", max_iterations=2, **parts)
     result = CliRunner().invoke(main, ["--project", "demo", "--workspace", str(workspace)])
     assert result.exit_code == 1, result.output

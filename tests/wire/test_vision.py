@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import pytest
 from fake_vision import FakeVision, Says, chat, completion, dead_url
 from vision_samples import FORMAL, PICTURES, SCHEMA, request
 
+from imagination.config import load_texts
+from imagination.duels import ask_duel
 from imagination.errors import ConfigError, UnreadableReply, VisionError, VisionRefused, VisionUnreachable
-from imagination.model import Answer, Request, VisionSettings
+from imagination.judge import Judge
+from imagination.model import Answer, Request, Rules, VisionSettings
+from imagination.prompts import Templates
 from imagination.vision import AskFailed, Vision
 
 BUSY = Says({"error": "server busy, please try again. maximum pending requests exceeded"}, 503)
@@ -407,3 +412,19 @@ def test_another_look_is_asked_with_luck_of_its_own() -> None:
     assert [each["seed"] for each in options] == [1, 1001, 2001]
     assert [each["temperature"] for each in options] == [0.0, 0.3, 0.3]  # at 0 a new seed changes nothing
     assert len({json.dumps(body["messages"]) for body in server.bodies}) == 1
+
+
+def test_a_duel_sends_three_pictures_and_the_choice_is_read() -> None:
+    templates, _ = Templates.merge([load_texts(Path(__file__).parents[2] / "defaults" / "prompts.yaml")])
+    criteria = [{"field": "is_red", "question": "Is it red?"}]
+    rules = Rules.model_validate({"project": {"max_iterations": 1}, "acceptance_criteria": criteria})
+    shown = [*PICTURES, replace(PICTURES[0], label="another")]
+    with FakeVision(chat('{"reason": "redder", "better": "second"}'), chat('{"better": null}')) as server:
+        judge = Judge(vision({"base_url": server.url}), templates, rules)
+        assert ask_duel(judge, *shown)[:2] == ("second", "redder")
+        assert ask_duel(judge, *shown)[:2] == (None, "")
+    (message,) = server.bodies[0]["messages"]
+    assert message["images"] == [picture.base64 for picture in shown]
+    assert "- Is it red? (wanted: yes)" in message["content"]
+    choice = server.bodies[0]["format"]["properties"]
+    assert list(choice) == ["reason", "better"] and choice["better"]["enum"] == ["first", "second", None]
