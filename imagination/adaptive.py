@@ -227,38 +227,37 @@ class _Ground:
 
 def _moves(last: Attempt, wanted: Sampling, table: _Table, locked: Collection[str]) -> List[Move]:
     before, after = settings_of(last.sampling), settings_of(wanted)
-    chances = f"all {len(table.beliefs)} criteria: {table.together(before):.0%} → {table.together(after):.0%}"
     moves = []
     for name, index, more, less in (
-        ("denoise", 0, "asks for a bolder edit", "asks for a gentler edit"),
-        (
-            "cfg",
-            1,
-            "asks for the prompt to be followed more closely",
-            "asks for the prompt to be followed less closely",
-        ),
+        ("denoise", 0, "a bolder edit", "a gentler edit"),
+        ("cfg", 1, "the prompt to be followed more closely", "the prompt to be followed less closely"),
     ):
         old, new = getattr(last.sampling, name), getattr(wanted, name)
-        if old == new:
-            continue
-        asks = _gainer(table, before, after, index)
-        why = f"{asks} {more if new > old else less}" if asks else "this has not been tried and may do better"
-        if outside_band(last.comparison.similarity_score) and last.comparison.source == "aivis":
-            why += f"; similarity {last.comparison.similarity_score:.2f}"
-        moves.append(Move(what=f"{name} {old:g} → {new:g}", why=f"{why} ({chances})"))
+        if old != new:
+            why = _why_moved(last, table, before, (after[0], before[1]) if index == 0 else (before[0], after[1]))
+            moves.append(Move(what=f"{name} {old:g} → {new:g}", why=why.format(more if new > old else less)))
     return moves or [Move(what="denoise and cfg unchanged", why=_why_unchanged(table, after, locked))]
 
 
-def _gainer(table: _Table, before: Settings, after: Settings, index: int) -> str:
-    """The criterion that gains most when only this setting moves."""
-    moved = (after[0], before[1]) if index == 0 else (before[0], after[1])
+def _why_moved(last: Attempt, table: _Table, before: Settings, moved: Settings) -> str:
+    """The criterion that gains most when only this setting moves, or what else speaks for it."""
     gains = {name: belief.chance(*moved) - belief.chance(*before) for name, belief in table.beliefs.items()}
-    name = max(gains, key=gains.__getitem__)
-    return name if gains[name] > 0.01 else ""
+    failed = [name for name in last.evaluation.failed_fields if gains.get(name, 0.0) > 0.01]
+    name = max(failed or gains, key=gains.__getitem__)
+    if gains[name] > 0.01:
+        then, now = table.beliefs[name].chance(*moved), table.beliefs[name].chance(*before)
+        return f"{name} asks for {{}}: met with a chance of {then:.0%} instead of {now:.0%}"
+    comparison = last.comparison
+    if comparison.source == "aivis" and outside_band(comparison.similarity_score):
+        how = "unlike" if comparison.similarity_score < TOO_DIFFERENT else "like"
+        return f"the picture is too {how} the original (similarity {comparison.similarity_score:.2f})"
+    return "this has not been tried yet and may do better"
 
 
 def _why_unchanged(table: _Table, settings: Settings, locked: Collection[str]) -> str:
     if {"denoise", "cfg"} <= set(locked):
         return "both are locked"
     luck = "" if "seed" in locked else "; the picture was unlucky, and a new seed may do better"
-    return f"no other settings promise more ({table.together(settings):.0%} for all criteria){luck}"
+    chance = table.together(settings)
+    told = f" (all criteria: {chance:.0%})" if chance >= 0.05 else ""
+    return f"no other settings promise more{told}{luck}"

@@ -18,7 +18,7 @@ MOST_ADDED = 4  # phrases at one go, in each prompt: more, and nobody knows what
 LONGEST_PHRASE = 16  # words; what is longer is a text, not a phrase
 LONG_PROMPT = 60  # words; a CLIP encoder hears 75 tokens at a time, and what comes late is heard least
 ENOUGH_TRIED = 2  # pictures in which a phrase may fail to help
-STRONGEST = 1.5  # weight; beyond it pictures burn
+STRONGEST, STRONGER = 1.4, 0.1  # weight at most, and what one step may add to it: beyond, pictures burn
 _WEIGHTED = re.compile(r"^[(\[]+(?P<text>.*?)(?::\s*(?P<weight>\d*\.?\d+))?[)\]]+$")
 
 
@@ -43,6 +43,12 @@ def weight_of(phrase: str) -> float:
     if not found:
         return 1.0
     return float(found["weight"]) if found["weight"] else 1.1 ** (len(phrase) - len(phrase.lstrip("(")))
+
+
+def strengthened(phrase: str) -> str:
+    """The phrase one step stronger, e.g. `(sunset:1.1)`."""
+    found = _WEIGHTED.match(phrase.strip())
+    return f"({found['text'] if found else phrase.strip()}:{min(STRONGEST, weight_of(phrase) + STRONGER):.4g})"
 
 
 class Ledger:
@@ -80,8 +86,8 @@ class Ledger:
             if name not in wanted and self._is_useless(name, side, history):
                 dropped.append(phrase)
             elif name in wanted and self._may_strengthen(phrase, wanted[name], failed):
-                stronger.append(wanted[name])
-                kept.append(wanted[name])
+                kept.append(strengthened(phrase))
+                stronger.append(kept[-1])
             else:
                 kept.append(phrase)
         known = {core(each) for each in kept} | {core(each) for each in dropped}
@@ -108,7 +114,7 @@ class Ledger:
 
     def _may_strengthen(self, phrase: str, wanted: str, failed: Sequence[str]) -> bool:
         owner = self.owned.get(core(phrase)) or self._tag_of(core(phrase))
-        return owner in failed and weight_of(phrase) < weight_of(wanted) <= STRONGEST
+        return owner in failed and weight_of(phrase) < min(weight_of(wanted), STRONGEST)
 
     def _tag_of(self, name: str) -> Optional[str]:
         """The criterion that has a phrase among its tags."""

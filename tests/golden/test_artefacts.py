@@ -44,6 +44,8 @@ def run_the_demo(workspace: Path) -> Path:
     change(project / "config" / "AIGen.yaml", "parameters", steps=1, denoise=0.1, seed=1)
     parts = {"judge_check": True, "final_comparison": True}
     change(project / "config" / "rules.yaml", "project", max_iterations=2, **parts)
+    settings = project / "config" / "AIGen.yaml"
+    settings.write_text(settings.read_text(encoding="utf-8") + "locked: [denoise, cfg]\n", encoding="utf-8")
     result = CliRunner().invoke(main, ["--project", "demo", "--workspace", str(workspace)])
     assert result.exit_code == 1, result.output
     return workspace
