@@ -16,7 +16,7 @@ HARDLY = 0.05  # two criteria below this settle it as well
 WORTH_A_LOOK = 2  # failed criteria at the first look, at most; one verdict in ten is wrong, and a look costs seconds
 PRIOR_VOTES = 10.0  # the assumed rates weigh as much as that many votes whose truth is known
 LEAST, MOST = 0.02, 0.45  # no judge is taken for perfect, none for worse than a coin
-SURPRISING = 0.15  # no picture is expected to pass or fail by more than 1 - this before it is seen
+LEAST_HOPE, MOST_HOPE = 0.10, 0.70  # what is expected of a picture before it is seen: one vote never settles a pass
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Outlook:
         return {name: posterior(cast, self.rates, self._prior(name)) for name, cast in votes.items()}
 
     def _prior(self, name: str) -> float:
-        return min(1 - SURPRISING, max(SURPRISING, self.expected.get(name, 0.5)))
+        return min(MOST_HOPE, max(LEAST_HOPE, self.expected.get(name, 0.5)))
 
 
 def likelihoods(votes: Sequence[Vote], rates: Rates) -> Tuple[float, float]:
