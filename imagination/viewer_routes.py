@@ -45,6 +45,7 @@ _PROJECT_FILES = tuple(
         (rf"[^/]+/working/{RUN}/inputs/input\.\w+", PICTURES),
         (rf"[^/]+/working/{RUN}/output/[^/]+", PICTURES | {".json"}),
         (rf"[^/]+/working/{RUN}/(?:questions|evaluation|comparison|metadata)/[^/]+", frozenset({".json"})),
+        (rf"[^/]+/working/{RUN}/(?:judge_check|final_comparison)\.json", frozenset({".json"})),
         (rf"[^/]+/working/{RUN}/human/ranking\.json", frozenset({".json"})),
     )
 )
@@ -54,13 +55,14 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 def read_target(target: str) -> Optional[Parts]:
     """The names in a request's path, decoded once; None for anything but a plain path below `/`.
 
-    `/` alone is `()`. What could mean something else to a file system than to us is no plain path: backslashes, colons,
-    dots in front or at the end, empty names, devices, control characters, escapes that do not decode.
+    `/` alone is `()`, and so is the page's own folder. What could mean something else to a file system than to us is no
+    plain path: backslashes, colons, dots in front or at the end, empty names, devices, control characters, escapes that do
+    not decode.
     """
     path = target.partition("?")[0]
     if not path.startswith("/") or len(path) > 2000 or not path.isascii() or re.search(r"%(?![0-9A-Fa-f]{2})", path):
         return None
-    if path == "/":
+    if path in ("/", "/viewer", "/viewer/"):
         return ()
     try:
         parts = tuple(unquote_to_bytes(part).decode("utf-8") for part in path[1:].split("/"))

@@ -151,8 +151,9 @@ def test_the_top_leads_to_the_page(tmp_path: Path) -> None:
     (tmp_path / "viewer").mkdir()
     (tmp_path / "viewer" / "index.html").write_text("<!doctype html>", encoding="utf-8")
     with serving(tmp_path) as server:
-        status, headers, _ = ask(server.server_port, "/")
-        assert (status, headers["location"]) == (302, "/viewer/index.html")
+        for typed in ("/", "/viewer", "/viewer/"):
+            status, headers, _ = ask(server.server_port, typed)
+            assert (status, headers["location"]) == (302, "/viewer/index.html"), typed
         status, headers, _ = ask(server.server_port, "/viewer/index.html")
         assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert f"script-src http://127.0.0.1:{server.server_port}/viewer/;" in headers["content-security-policy"]
