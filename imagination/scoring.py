@@ -79,7 +79,7 @@ def _rank(iteration: int, evaluation: Evaluation) -> Tuple[bool, float, int]:
 
 
 def never_met(criteria: Sequence[Criterion], evaluations: Iterable[Evaluation], rules_sha256: str) -> List[str]:
-    """Fields that no judged picture has met. Verdicts under other rules than `rules_sha256` do not count."""
+    """Fields that no judged picture has met; none where nothing was judged. Other rules than `rules_sha256` do not count."""
     counted = [e for e in evaluations if e.source == "aivis" and e.rules_sha256 == rules_sha256]
     met = {field for e in counted for field, passed in e.criteria_results.items() if passed}
-    return [criterion.field for criterion in criteria if criterion.field not in met]
+    return [criterion.field for criterion in criteria if counted and criterion.field not in met]

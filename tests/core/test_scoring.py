@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 import pytest
 
 from imagination.model import CallRecord, Criterion, Evaluation
-from imagination.scoring import better, passes, score, verdicts
+from imagination.scoring import better, never_met, passes, score, verdicts
 
 
 def criterion(kind: str, **keys: Any) -> Criterion:
@@ -111,3 +111,10 @@ def test_a_run_is_over_when_all_pass_not_when_a_rounded_score_says_so(
     scored: float, source: str, results: Any, all_pass: bool
 ) -> None:
     assert evaluation(scored, source, results).all_pass is all_pass
+
+
+def test_where_nothing_was_judged_no_criterion_was_never_met() -> None:
+    criteria = [criterion("boolean")]
+    assert never_met(criteria, [], "") == never_met(criteria, [evaluation(0.0, "fallback")], "") == []
+    assert never_met(criteria, [evaluation(0.0, results={"f": False})], "") == ["f"]
+    assert never_met(criteria, [evaluation(0.0, results={"f": False})], "of other rules") == []

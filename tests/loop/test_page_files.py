@@ -260,8 +260,13 @@ def test_a_run_has_a_head_and_its_input_before_the_first_iteration(bench: Bench)
     bench.run_stopped(ScriptedGenerator({1: KeyboardInterrupt()}), ScriptedVision([HALF]))
     run = last_run(bench)
     head = script(pages.head_file(run))
-    assert (head["last_iteration"], head["blocks"], head["never_met"]) == (0, [], ["is_red", "same_shape"])
+    assert (head["last_iteration"], head["blocks"], head["never_met"]) == (0, [], [])  # nothing was judged
     assert (run.root / "thumbs" / "input.webp").is_file() and summary_of(bench)["best_score"] is None
+
+
+def test_of_a_run_that_nobody_judged_no_criterion_is_called_never_met(bench: Bench) -> None:
+    bench.run_stopped(ScriptedGenerator(), ScriptedVision([NONE], faults={"*": -1}))
+    assert (summary_of(bench)["never_met"], summary_of(bench)["last_iteration"]) == ([], 3)
 
 
 def test_what_was_decided_after_an_iteration_reaches_the_page_with_a_new_stamp(bench: Bench) -> None:
