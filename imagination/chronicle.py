@@ -232,11 +232,16 @@ class Chronicle:
             return
         png = self.run.read_image(best.iteration)
         if png is not None:
-            metadata = self.metadata[best.iteration].model_dump(mode="json")
+            metadata = {**self.metadata[best.iteration].model_dump(mode="json"), **self._end()}
             result = "passed" if self.passed(best.iteration) else "best_so_far"
             totals = self.checkpoint.totals.model_dump(mode="json")
             final = {"final_comparison": self.final.model_dump(mode="json", include=_OF_FINAL)} if self.final else {}
             self.store.write_output(png, {**metadata, "result": result, **final, "totals": totals})
+
+    def _end(self) -> Dict[str, Any]:
+        """Why a run is over without a pass, for when its resume point has made way for another run's."""
+        told = self.checkpoint if self.checkpoint.status == "exhausted" else None
+        return told.model_dump(mode="json", include={"ended_by", "ending"}, exclude_none=True) if told else {}
 
     def write_thumb(self, iteration: int, png: bytes) -> None:
         """The page's files are a convenience: no disk trouble with them ends a run (here and below)."""

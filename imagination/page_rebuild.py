@@ -14,17 +14,21 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
+from typing_extensions import get_args
+
 from . import images, pages
 from .config import load_rules, rules_hash
 from .errors import ImaginationError, StoreError
-from .model import Checkpoint, Evaluation, Metadata, Rules, RunStatus
+from .model import Checkpoint, EndedBy, Evaluation, Metadata, Rules, RunStatus
 from .overview import at_work
+from .page_extras import ENDING, extras
 from .page_rows import block_of
 from .resume import best_of, totals_of
 from .scoring import never_met
 from .store import Run, Store, read_json, write_bytes
 
 log = logging.getLogger(__name__)
+ENDS = get_args(EndedBy)
 SILENCE = 600  # s: a head that says "running" and is older than this belongs to a run that was killed
 Known = List[Tuple[Metadata, Optional[Evaluation]]]
 
@@ -137,6 +141,7 @@ class _Rebuild:
                 self._new_head(checkpoint)
         elif not self._is_followed(head):
             now = {**head, **(pages.standing(checkpoint) if checkpoint else {})}
+            now.update(extras(self.run, now["status"]))
             blocks, saved_at = pages.stamps(self.run, head["last_iteration"]), pages.ranking_time(self.run)
             if now != head or blocks != head["blocks"] or saved_at != head["ranking_saved_at"]:
                 pages.write_head_data(self.run, now)
@@ -188,9 +193,11 @@ class _Rebuild:
         rules_sha256 = _in_force(known, rules)
         last = known[-1][0] if known else None
         begun = _begun(self.run.run_id)
+        ending = _ending(self.run)
         return Checkpoint(
             run_id=self.run.run_id,
-            status=self._ended(known, rules, rules_sha256),
+            status="exhausted" if ending else self._ended(known, rules, rules_sha256),
+            **ending,
             last_iteration=max(self.numbers),
             started_at=begun,
             updated_at=last.timestamp if last else begun,
@@ -219,6 +226,16 @@ class _Rebuild:
         if verdict is not None and verdict.all_pass and verdict.rules_sha256 == rules_sha256:
             return "passed"
         return "exhausted" if rules and max(self.numbers) >= rules.project.max_iterations else "stopped"
+
+
+def _ending(run: Run) -> Dict[str, Any]:
+    """Why a run ended without a pass, as the output that was put aside with it tells; nothing where it does not."""
+    told: Dict[str, Any] = {}
+    with contextlib.suppress(StoreError):
+        told = read_json(run.root / "output" / "output_metadata.json") or {}
+    if told.get("ended_by") not in ENDS:
+        return {}
+    return {key: told[key] for key in ENDING if isinstance(told.get(key), str)}
 
 
 def _modified(path: Path) -> Optional[int]:

@@ -33,6 +33,9 @@ def row(metadata: Metadata, evaluation: Optional[Evaluation], comparison: Option
         "similarity": comparison.similarity_score if comparison else None,
         "similarity_source": comparison.source if comparison else None,
         "results": results(evaluation),
+        "looks": looks(evaluation),
+        "confirmed": evaluation is not None and evaluation.all_pass and looks(evaluation) > 1,
+        "requests": metadata.usage.requests,
         "parameters": metadata.parameters_used,
         "timestamp": metadata.timestamp,
         "seconds": round(sum(metadata.timings.values()), 3),
@@ -49,6 +52,11 @@ def results(evaluation: Optional[Evaluation]) -> Dict[str, Optional[bool]]:
     return {
         field: None if field in evaluation.unanswered else met for field, met in evaluation.criteria_results.items()
     }
+
+
+def looks(evaluation: Optional[Evaluation]) -> int:
+    """How often the judge looked at the picture; 0 where no votes were kept."""
+    return max(map(len, evaluation.votes.values()), default=0) if evaluation else 0
 
 
 def with_row(rows: Iterable[Dict[str, Any]], new: Dict[str, Any]) -> List[Dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from . import images
 from .errors import StoreError
 from .model import Artefact, Checkpoint, Metadata, Rules
+from .page_extras import ENDING, extras
 from .page_rows import block_of, row, with_row
 from .store import Run, Store, write_bytes
 
@@ -109,7 +110,7 @@ def write_thumb(run: Run, iteration: int, png: bytes) -> None:
 def write_head(
     run: Run, project: str, rules: Optional[Rules], checkpoint: Checkpoint, never_met: Sequence[str]
 ) -> None:
-    """run.js: criteria, state, ranking, and which row scripts there are. Without `rules`, which cannot be read, no criteria."""
+    """run.js: criteria, state, end, and which row scripts there are. Without `rules`, which cannot be read, no criteria."""
     data = {
         "kind": "run",
         "project": project,
@@ -125,13 +126,14 @@ def write_head(
 
 def standing(checkpoint: Checkpoint) -> Dict[str, Any]:
     """What a head tells of the resume point."""
-    return checkpoint.model_dump(mode="json", include={*_SUMMARY, "totals"})
+    return checkpoint.model_dump(mode="json", include={*_SUMMARY, *ENDING, "totals"})
 
 
 def write_head_data(run: Run, data: Mapping[str, Any]) -> None:
-    """run.js from its facts; the ranking and the state of the row scripts are looked up."""
+    """run.js from its facts; ranking, judge check, final comparison and the state of the row scripts are looked up."""
     ranking = {"ranking": _ranking(run), "ranking_saved_at": ranking_time(run)}
-    receive(head_file(run), {**data, **ranking, "blocks": stamps(run, data["last_iteration"])})
+    found = {**ranking, **extras(run, data["status"])}
+    receive(head_file(run), {**data, **found, "blocks": stamps(run, data["last_iteration"])})
 
 
 def refresh_ranking(run: Run) -> None:
@@ -226,7 +228,7 @@ def _run_summary(run: Run) -> Optional[Dict[str, Any]]:
     if head is None and not run.iterations():
         return None
     told = head or {"status": None, "last_iteration": 0, "criteria": [], "never_met": []}
-    kept = {key: told.get(key) for key in (*_SUMMARY, "max_iterations", "never_met")}
+    kept = {key: told.get(key) for key in (*_SUMMARY, "ended_by", "max_iterations", "never_met")}
     return {**kept, "run_id": run.run_id, "criteria": len(told["criteria"]), "ranked": _is_ranked(told)}
 
 

@@ -12,8 +12,13 @@ import pytest
 from scripted import ALL, HALF, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision, rank
 
 from imagination import page_copy, page_rebuild, pages
+from imagination.chronicle import Chronicle
 from imagination.errors import ExecutionFailed, WorkflowRejected
 from imagination.loop import Observer
+from imagination.model import CallRecord, Duel, FinalComparison, JudgeCheck
+from imagination.page_rows import row
+from imagination.resume import Opening, settings_in_force
+from imagination.setup import read_setup
 from imagination.store import Run
 
 
@@ -49,9 +54,9 @@ def test_each_iteration_is_a_row(bench: Bench) -> None:
 
 def test_an_unjudged_picture_has_no_score(bench: Bench) -> None:
     bench.run_stopped(ScriptedGenerator(), ScriptedVision([NONE], faults={"*": -1}))
-    row = rows(last_run(bench))[0]
-    assert (row["source"], row["score"], row["similarity_source"]) == ("fallback", None, "measured")
-    assert row["results"] == {"is_red": None, "same_shape": None}
+    first = rows(last_run(bench))[0]
+    assert (first["source"], first["score"], first["similarity_source"]) == ("fallback", None, "measured")
+    assert first["results"] == {"is_red": None, "same_shape": None}
 
 
 def test_rows_lie_in_blocks_of_fifty(bench: Bench) -> None:
@@ -304,3 +309,88 @@ def test_a_ranking_that_is_none_ends_no_run(bench: Bench) -> None:
 
     assert bench.run(ScriptedGenerator(), ScriptedVision([ALL]), observer=Eye()).passed
     assert script(pages.head_file(last_run(bench)))["ranking"] is None
+
+
+# --- votes, the judge check, the end ----------------------------------------------------------------------------------------
+
+CALL = CallRecord(provider="ollama", model="eyes")
+CHECK = JudgeCheck(
+    original={"is_red": [True, True]}, grey={"is_red": [None]}, warnings=["says yes"], aivis_metadata=CALL
+)
+FINAL = FinalComparison(
+    iterations=[2, 1], duels=[Duel(first=2, second=1, better=2, reason="redder")], winner=2, aivis_metadata=CALL
+)
+
+
+class Checking(Observer):
+    """Writes what a judge check and a final comparison leave, as a run goes on."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def iteration_begins(self, *_: Any) -> None:
+        last_run(self.bench).write_judge_check(CHECK)
+
+    def iteration_ends(self, *_: Any) -> None:
+        last_run(self.bench).write_final_comparison(FINAL)
+
+
+def test_the_check_reaches_the_page_with_the_next_iteration_and_the_comparison_with_the_end(bench: Bench) -> None:
+    seen: List[Any] = []
+
+    class Eye(Checking):
+        def decided(self, *_: Any) -> None:
+            head = script(pages.head_file(last_run(bench)))
+            seen.append((head["judge_check"]["warnings"], head["final_comparison"]))
+
+    bench.rules(max_iterations=2)
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE]), observer=Eye(bench))
+    assert seen == [(["says yes"], None)]  # a run that goes on has no final comparison
+    head = script(pages.head_file(last_run(bench)))
+    assert head["judge_check"]["original"] == {"is_red": [True, True]} and head["judge_check"]["model"] == "eyes"
+    assert head["final_comparison"]["duels"] == [{"first": 2, "second": 1, "better": 2, "reason": "redder"}]
+
+
+def test_a_run_under_spec_tells_of_no_check_end_comparison_or_confirmation(bench: Bench) -> None:
+    bench.rules(strategy="spec")
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
+    head, [row] = script(pages.head_file(last_run(bench))), rows(last_run(bench))
+    assert (head["judge_check"], head["final_comparison"], head["ending"]) == (None, None, None)
+    assert (row["looks"], row["confirmed"]) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("votes", "met", "looks", "confirmed"),
+    [
+        ({"is_red": [True], "same_shape": [True]}, True, 1, False),
+        ({"is_red": [True, True, None], "same_shape": [True]}, True, 3, True),
+        ({"is_red": [True, True], "same_shape": [False, True]}, False, 2, False),
+        ({}, True, 0, False),
+    ],
+)
+def test_a_row_says_how_often_was_looked_and_whether_a_pass_was_confirmed(
+    bench: Bench, votes: Any, met: bool, looks: int, confirmed: bool
+) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
+    run = last_run(bench)
+    metadata, evaluation = run.metadata(1), run.evaluation(1)
+    assert metadata is not None and evaluation is not None
+    told = {"votes": votes, "criteria_results": {"is_red": True, "same_shape": met}}
+    made = row(metadata, evaluation.model_copy(update=told), None)
+    assert (made["looks"], made["confirmed"], made["requests"]) == (looks, confirmed, metadata.usage.requests)
+
+
+def test_the_output_tells_why_a_run_ended_without_a_pass(bench: Bench) -> None:
+    bench.rules(max_iterations=1)
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE]))
+    output = bench.project.root / "output" / "output_metadata.json"
+    checkpoint = bench.store.read_checkpoint()
+    assert checkpoint is not None
+    ended = checkpoint.model_copy(update={"ended_by": "cost", "ending": "It has cost 2 USD."})
+    setup = read_setup(bench.project, settings_in_force(bench.store, 1, False, None))
+    for status, told in (("exhausted", ("cost", "It has cost 2 USD.")), ("passed", (None, None))):
+        book = Chronicle(setup, bench.store, Opening(last_run(bench), ended, False, ""))
+        book.remember()
+        book.finish(status, 1_768_000_100.0)  # type: ignore[arg-type]
+        data = json.loads(output.read_text(encoding="utf-8"))
+        assert (data.get("ended_by"), data.get("ending")) == told

@@ -20,7 +20,7 @@ from make_runs import add_iteration, draw, file_of, make_run, rank, supersede
 from imagination import page_rebuild, pages
 from imagination.model import Answers, CallRecord
 from imagination.page_rows import ROWS, block_of, with_row
-from imagination.store import Run, Store
+from imagination.store import Run, Store, write_json
 
 
 def script(run: Run, kind: str, number: int = 0) -> Dict[str, Any]:
@@ -164,6 +164,72 @@ def test_a_head_of_an_older_version_is_made_anew(tmp_path: Path) -> None:
     pages.receive(file_of(run, "head"), older)
     rebuild(tmp_path)
     assert script(run, "head") == whole
+
+
+def test_a_head_made_before_checks_and_ends_were_told_of_gets_them(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "p", 3, size=(32, 24), failed=[], warnings=["it says yes"])
+    whole = script(run, "head")
+    assert whole["judge_check"]["warnings"] and whole["final_comparison"]["winner"] and whole["ended_by"]
+    new = ("judge_check", "final_comparison", "ended_by", "ending")
+    pages.receive(file_of(run, "head"), {key: value for key, value in whole.items() if key not in new})
+    rebuild(tmp_path)
+    assert script(run, "head") == whole
+    pages.receive(file_of(run, "head"), {**whole, "judge_check": None, "final_comparison": None})
+    rebuild(tmp_path)
+    assert script(run, "head") == whole
+
+
+@pytest.mark.parametrize("kind", ["judge_check", "final_comparison"])
+def test_a_damaged_check_or_comparison_costs_its_own_part_only(tmp_path: Path, kind: str) -> None:
+    run = make_run(tmp_path, "p", 3, size=(32, 24), failed=[])
+    whole = script(run, "head")
+    assert whole[kind] is not None
+    file_of(run, kind).write_text('{"format": 1, "warnings": 3}', encoding="utf-8")
+    file_of(run, "head").unlink()
+    rebuild(tmp_path)
+    assert script(run, "head") == {**whole, kind: None}
+
+
+def test_a_run_put_back_to_before_its_final_comparison_has_none(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "p", 3, size=(32, 24), failed=[])
+    assert max(script(run, "head")["final_comparison"]["iterations"]) == 3
+    supersede(tmp_path, "p", 3)
+    assert script(run, "head")["final_comparison"] is None
+    change(file_of(run, "checkpoint"), status="exhausted")
+    rebuild(tmp_path)
+    assert script(run, "head")["status"] == "exhausted" and script(run, "head")["final_comparison"] is None
+
+
+def test_why_an_earlier_run_ended_is_told_from_its_output(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "p", 3, max_iterations=9, size=(32, 24), failed=[], ended_by="conflict")
+    before = script(run, "head")
+    output = {"result": "best_so_far", "ended_by": "conflict", "ending": before["ending"]}
+    write_json(run.root / "output" / "output_metadata.json", output)
+    make_run(tmp_path, "p", 1, size=(32, 24))
+    file_of(run, "head").unlink()
+    rebuild(tmp_path)
+    after = script(run, "head")
+    for key in ("status", "ended_by", "ending", "final_comparison"):
+        assert (key, after[key]) == (key, before[key])
+    assert script(run, "index")["projects"][0]["runs"][1]["ended_by"] == "conflict"
+
+
+@pytest.mark.parametrize("odd", [{"ended_by": "boredom"}, {"ended_by": ["cost"]}, {"ended_by": "cost", "ending": 3}])
+def test_an_odd_end_in_an_output_hides_nothing(tmp_path: Path, odd: Any) -> None:
+    run = make_run(tmp_path, "p", 2, size=(32, 24))
+    write_json(run.root / "output" / "output_metadata.json", odd)
+    make_run(tmp_path, "p", 1, size=(32, 24))
+    file_of(run, "head").unlink()
+    rebuild(tmp_path)
+    assert script(run, "head")["ending"] is None and script(run, "head")["last_iteration"] == 2
+
+
+def test_texts_of_a_check_and_reasons_of_duels_are_kept_short_in_the_head(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "p", 3, size=(32, 24), failed=[], warnings=["yes " * 5000])
+    duel = {"first": 1, "second": 3, "better": None, "reason": "so " * 5000}
+    change(file_of(run, "final_comparison"), duels=[duel] * 900)
+    rebuild(tmp_path)
+    assert file_of(run, "head").stat().st_size < 60_000
 
 
 def test_without_its_rules_an_earlier_run_shows_all_but_the_criteria(tmp_path: Path) -> None:

@@ -26,16 +26,18 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from run_maker import CRITERIA, HOSTILE, QUESTIONS, START, Maker, Plan, draw
+from run_votes import Kind
 
 from imagination import pages
-from imagination.model import RunStatus
-from imagination.store import Run, Store, write_json
+from imagination.model import EndedBy, RunStatus
+from imagination.store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store, write_json
 from imagination.workspace import Workspace
 
 __all__ = [
     "CRITERIA",
     "HOSTILE",
     "PROJECTS",
+    "WARNINGS",
     "add_iteration",
     "draw",
     "file_of",
@@ -50,6 +52,11 @@ __all__ = [
 ]
 
 
+WARNINGS = (
+    "The judge says yes to warm_light and glowing_sky of the unedited original: ask in other words, or use another model.",
+    "It answers the same to a grey square: it may not see pictures at all.",
+)
+
 # --- the plain way in -----------------------------------------------------------------------------------------------------
 
 
@@ -57,12 +64,15 @@ PROJECTS: Sequence[Any] = (
     {
         "project": "garden",
         "runs": [
-            {"iterations": 7, "status": "stopped"},
+            {"iterations": 7, "status": "stopped", "adaptive": False},
             {"iterations": 24, "status": "passed", "ranking": ["24", "3", "12"], "notes": {"3": "the light!"}},
             {"iterations": 5, "status": "running", "max_iterations": 12},
         ],
     },
-    {"project": "caf\u00e9 50% #1 [x]", "runs": [{"iterations": 4, "status": "exhausted"}]},
+    {
+        "project": "caf\u00e9 50% #1 [x]",
+        "runs": [{"iterations": 4, "status": "exhausted", "ended_by": "conflict", "warnings": WARNINGS}],
+    },
     {"project": "portrait", "runs": [{"iterations": 12, "size": (240, 400), "status": "exhausted"}]},
     "empty",
 )
@@ -114,6 +124,9 @@ def make_run(
     hostile: bool = True,
     started: Optional[float] = None,
     index: bool = True,
+    adaptive: bool = True,
+    ended_by: EndedBy = "iterations",
+    warnings: Optional[Sequence[str]] = None,
 ) -> Run:
     """One more run of a project, which is made where it is not there; returns the run.
 
@@ -121,9 +134,11 @@ def make_run(
     `{"script": [2], "block": [1], "image": [3], "head": True, "index": True, "ranking": True}`; kinds are those of `file_of`.
     `failed` and `fallback`: iterations without a picture and without a judgement (default: some; never the first or last).
     `status` "passed": the last iteration meets every criterion. A "running" run was started just now.
+    `adaptive`: with votes, judge check (and its `warnings`), end (`ended_by`) and final comparison, or as the spec's strategy.
     """
     make_project(root, project, size=size)
-    maker = Maker.begin(root, project, size, status, iterations, max_iterations, started, hostile)
+    kind = Kind(adaptive, ended_by, warnings)
+    maker = Maker.begin(root, project, size, status, iterations, max_iterations, started, hostile, kind)
     for iteration in range(1, iterations + 1):
         plan = Plan.of(iteration, iterations, status, failed, fallback)
         maker.add(plan)
@@ -191,6 +206,8 @@ def file_of(run: Run, kind: str, number: int = 0) -> Path:
         "ranking": run.ranking_file,
         "input": run.root / "inputs" / "input.png",
         "input_thumb": run.root / "thumbs" / "input.webp",
+        "judge_check": run.root / JUDGE_CHECK,
+        "final_comparison": run.root / FINAL_COMPARISON,
         "rules": run.root / "inputs" / "rules.yaml",
         "checkpoint": run.root.parent / "checkpoint.json",
         "script": run.root / "scripts" / f"iteration_{number}.js",

@@ -7,10 +7,12 @@ import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+import run_votes
 import yaml
 from PIL import Image, ImageDraw
+from run_votes import Kind
 
 from imagination import pages
 from imagination.config import load_rules, rules_hash
@@ -28,10 +30,11 @@ from imagination.model import (
     RunStatus,
     Usage,
 )
+from imagination.page_rows import looks
 from imagination.resume import add_iteration as added
 from imagination.resume import best_of
 from imagination.scoring import never_met
-from imagination.store import Run, Store, write_bytes, write_json
+from imagination.store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store, write_bytes, write_json
 
 START = 1_768_000_000.0  # s since 1970: when the first run of a project begins, unless it is a running one
 PACE = 42.0  # s an iteration
@@ -128,7 +131,15 @@ class Maker:
     """A run in the making: its artefacts and resume point, as a loop would leave them, without waiting for the disk."""
 
     def __init__(
-        self, root: Path, project: str, run: Run, checkpoint: Checkpoint, rules: Rules, hostile: bool, ticking: bool
+        self,
+        root: Path,
+        project: str,
+        run: Run,
+        checkpoint: Checkpoint,
+        rules: Rules,
+        hostile: bool,
+        ticking: bool,
+        kind: Kind,
     ) -> None:
         self.store = Store(root / "projects" / project)
         self.project = project
@@ -137,6 +148,7 @@ class Maker:
         self.rules = rules
         self.hostile = hostile
         self.ticking = ticking  # time is now, not the run's own
+        self.kind = kind
         self.evaluations: Dict[int, Evaluation] = {}
 
     @classmethod
@@ -150,6 +162,7 @@ class Maker:
         max_iterations: Optional[int],
         started: Optional[float],
         hostile: bool,
+        kind: Kind,
     ) -> Maker:
         store = Store(root / "projects" / project)
         if started is None:
@@ -173,7 +186,10 @@ class Maker:
             rules_sha256=rules_hash(rules),
             input_sha256=content_hash(source),
         )
-        return cls(root, project, run, checkpoint, rules, hostile, ticking=status == "running")
+        maker = cls(root, project, run, checkpoint, rules, hostile, status == "running", kind)
+        if kind.adaptive:
+            maker.check_judge()
+        return maker
 
     @classmethod
     def resume(cls, root: Path, project: str) -> Maker:
@@ -182,8 +198,9 @@ class Maker:
         assert checkpoint is not None, f"{project} has no run"
         run = store.run(checkpoint.run_id)
         rules = load_rules(run.root / "inputs" / "rules.yaml").record
-        running = checkpoint.model_copy(update={"status": "running"})
-        maker = cls(root, project, run, running, rules, hostile=True, ticking=checkpoint.status == "running")
+        running = checkpoint.model_copy(update={"status": "running", "ended_by": None, "ending": None})
+        kind = Kind(adaptive=(run.root / JUDGE_CHECK).is_file())
+        maker = cls(root, project, run, running, rules, True, checkpoint.status == "running", kind)
         for iteration in run.iterations():
             evaluation = run.evaluation(iteration)
             if evaluation is not None:
@@ -245,6 +262,9 @@ class Maker:
     def _keep(self, kind: str, record: Any) -> None:
         write_json(self.run.file(kind, record.iteration), record.model_dump(mode="json"), durable=False)
 
+    def _say(self, chance: random.Random) -> Callable[[str], str]:
+        return lambda plain: self._text(chance, plain)
+
     def _text(self, chance: random.Random, plain: str) -> str:
         return f"{plain} {chance.choice(HOSTILE)}" if self.hostile and chance.random() < 0.5 else plain
 
@@ -305,10 +325,11 @@ class Maker:
     def _decision(self, plan: Plan, chance: random.Random) -> List[Move]:
         if plan.failed:
             return [Move(what="settings unchanged", why="no picture was made, so there is nothing to go by")]
-        return [
+        told = [
             Move(what="denoise 0.5 -> 0.55", why=self._text(chance, "similarity 0.91 is above 0.85: too timid")),
             Move(what="prompt improved", why=self._text(chance, "warm_light, glowing_sky failed")),
         ]
+        return run_votes.moves(plan.iteration, self._say(random.Random(plan.iteration))) if self.kind.adaptive else told
 
     def _judged(self, plan: Plan, chance: random.Random, metadata: Metadata) -> Metadata:
         """Answers, comparison and evaluation of a picture on disk, and its metadata with what they say."""
@@ -330,6 +351,9 @@ class Maker:
         evaluation = evaluation_record(
             number, self.rules.acceptance_criteria, values, reasons, call, one, self.checkpoint.rules_sha256, heard
         )
+        if heard and self.kind.adaptive:
+            evaluation = run_votes.looked_again(evaluation)
+            usage = usage.model_copy(update={"requests": usage.requests + looks(evaluation) - 1})
         for kind, record in (("questions", answers), ("comparison", comparison), ("evaluation", evaluation)):
             self._keep(kind, record)
         self.evaluations[number] = evaluation
@@ -390,8 +414,28 @@ class Maker:
 
     # --- the run ----------------------------------------------------------------------------------------------------------
 
+    def check_judge(self) -> None:
+        """What the judge says before the first picture."""
+        call, say = CallRecord(provider="ollama", model="qwen2.5vl:7b"), self._say(random.Random(7))
+        check = run_votes.checked(self.rules.acceptance_criteria, self.kind.warnings or (), call, say)
+        write_json(self.run.root / JUDGE_CHECK, check.model_dump(mode="json"), durable=False)
+
+    def compare_best(self) -> None:
+        """The best three in pairs. The winner is the best of the run from then on."""
+        ranked = sorted(self.evaluations.values(), key=lambda each: (-each.overall_score, each.iteration))
+        best = [each.iteration for each in ranked if each.source == "aivis"][:3]
+        call, say = CallRecord(provider="ollama", model="qwen2.5vl:7b"), self._say(random.Random(8))
+        final = run_votes.compared(best, call, say)
+        if final is not None:
+            write_json(self.run.root / FINAL_COMPARISON, final.model_dump(mode="json"), durable=False)
+
     def end(self, status: RunStatus, index: bool) -> None:
-        self.checkpoint = self.checkpoint.model_copy(update={"status": status})
+        ended = {}
+        if status == "exhausted" and self.kind.adaptive:
+            self.compare_best()
+            ended = run_votes.ending(self.kind, self.checkpoint.last_iteration)
+            ended["ending"] = self._text(random.Random(9), ended["ending"])
+        self.checkpoint = self.checkpoint.model_copy(update={"status": status, **ended})
         self.write_checkpoint()
         self.write_head()
         if index:
