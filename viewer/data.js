@@ -170,7 +170,7 @@
       timings: record(metadata.timings),
       usage: record(metadata.usage),
       answers: record(record(found.questions).answers),
-      evaluation: found.evaluation ? { ...record(found.evaluation), values: record(found.evaluation.values), reasons: record(found.evaluation.reasons), results: record(found.evaluation.criteria_results), unanswered: list(found.evaluation.unanswered) } : null,
+      evaluation: found.evaluation ? { ...record(found.evaluation), values: record(found.evaluation.values), reasons: record(found.evaluation.reasons), results: record(found.evaluation.criteria_results), unanswered: list(found.evaluation.unanswered), votes: ii.readVotes(found.evaluation.votes), posteriors: ii.readChances(found.evaluation.posteriors) } : null,
       comparison: found.comparison ? { ...record(found.comparison), differences: list(found.comparison.differences) } : null,
     };
   }

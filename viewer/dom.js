@@ -38,7 +38,7 @@
     filled.set(node, now);
     const held = node.contains(document.activeElement) ? document.activeElement : null;
     ii.fill(node, children());
-    if (held) [...node.querySelectorAll("a[href], button")].find((each) => each === held || alike(each, held))?.focus({ preventScroll: true });
+    if (held) [...node.querySelectorAll("a[href], button, [tabindex=\"0\"]")].find((each) => each === held || alike(each, held))?.focus({ preventScroll: true });
   };
 
   const alike = (one, other) => one.getAttribute("href") === other.getAttribute("href") && one.textContent === other.textContent;

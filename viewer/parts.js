@@ -25,6 +25,7 @@
   const STATES = {
     running: ["running", "accent"], passed: ["passed", "pass"], exhausted: ["out of iterations", "warn"], stopped: ["stopped", "fail"],
   };
+  const ENDS = { conflict: "criteria in conflict", cost: "cost limit reached", time: "time limit reached" };  // other than its iterations
   const SILENCE = 600;  // s without a sign of life after which a run may be dead
 
   /** Says that it goes on, but has not been heard of for long. */
@@ -37,7 +38,8 @@
   /** The state of a run; one that has been silent for long is told apart. */
   ii.stateBadge = (run) => {
     const [word, kind] = STATES[run.status] || ["unknown", "open"];
-    return ii.isSilent(run) ? ii.badge(`no news since ${ii.moment(run.updated_at)}`, "warn") : ii.badge(word, kind);
+    const why = run.status === "exhausted" && Object.hasOwn(ENDS, run.ended_by) ? ENDS[run.ended_by] : word;
+    return ii.isSilent(run) ? ii.badge(`no news since ${ii.moment(run.updated_at)}`, "warn") : ii.badge(why, kind);
   };
 
   /** Badges of one iteration: best, failed, judged by nobody, by the fallback model. */

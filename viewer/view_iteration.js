@@ -43,7 +43,7 @@
     const turn = (to, label, name) => (to >= 1 && to <= run.last ? h("a", { class: "button", rel: name, href: ii.link(run.project, run.id, to) }, label) : h("span", { class: "button off", "aria-hidden": "true" }, label));
     const best = run.best && run.best !== number;
     return h("p", { class: "row" }, turn(number - 1, "← previous", "prev"), turn(number + 1, "next →", "next"),
-      h("span", { class: "big score" }, "score ", ii.score(row)), ii.rowBadges(run, row),
+      h("span", { class: "big score" }, "score ", ii.score(row)), ii.rowBadges(run, row), ii.confirmed(row),
       best ? h("a", { href: ii.link(run.project, run.id, Math.min(number, run.best), Math.max(number, run.best)) }, `Compare with the best (${run.best})`) : null);
   }
 
@@ -63,7 +63,7 @@
       settings(row, detail, before, again),
       prompts(detail, before),
       answers(run, detail),
-      judge(detail),
+      judge(row, detail),
     ];
   }
 
@@ -77,7 +77,7 @@
         const value = evaluation.values[field];
         const told = type !== "boolean" && value !== null && value !== undefined ? h("b", { class: "value" }, ii.answer(value)) : null;
         return h("li", {}, ii.mark(nobody || evaluation.unanswered.includes(field) ? null : evaluation.results[field], field),
-          h("div", {}, h("b", {}, field), " ", told, h("span", { class: "question" }, question), evaluation.reasons[field] ? h("p", { class: "reason" }, String(evaluation.reasons[field])) : null));
+          h("div", {}, h("b", {}, field), " ", told, h("span", { class: "question" }, question), nobody ? null : ii.votesOf(evaluation, field), evaluation.reasons[field] ? h("p", { class: "reason" }, String(evaluation.reasons[field])) : null));
       })));
   }
 
@@ -92,7 +92,7 @@
 
   function decision({ decision: moves }) {
     if (!moves.length) return null;
-    return ii.section("What was decided for the next one", h("ul", {}, moves.map(({ what, why: reason }) => h("li", {}, h("b", {}, ii.answer(what)), reason ? ` – ${reason}` : ""))));
+    return ii.section("What was decided for the next one", h("ul", {}, moves.map(({ what, why: reason }) => h("li", {}, h("b", {}, ii.move(what)), reason ? ` – ${reason}` : ""))));
   }
 
   /** The command that makes a picture again, and what it does. `--resume-from` works in the project's last run only. */
@@ -137,7 +137,7 @@
     return ii.section("Questions", h("dl", { class: "answers" }, fields.map((field) => h("div", {}, h("dt", {}, asked.get(field) || field), h("dd", {}, ii.answer(given[field]))))));
   }
 
-  function judge({ metadata, timings, usage }) {
+  function judge({ looks }, { metadata, timings, usage }) {
     const call = metadata.aivis_metadata || {};
     const seconds = Object.values(timings).filter((each) => typeof each === "number").reduce((sum, each) => sum + each, 0);
     return ii.section("Who judged, and what it took", ii.facts([
@@ -145,7 +145,8 @@
       call.using_fallback ? ["fallback", "yes, the first choice did not answer"] : null,
       ["attempts", ii.value(call.attempts)],
       call.error ? ["trouble", String(call.error)] : null,
-      ["requests", ii.value(usage.requests)],
+      ["vision calls", ii.value(usage.requests)],
+      looks > 0 ? ["looks at the picture", ii.value(looks)] : null,
       ["tokens", `${ii.value(usage.prompt_tokens)} read, ${ii.value(usage.completion_tokens)} written`],
       typeof usage.cost === "number" ? ["cost", `${usage.cost.toFixed(5)} USD`] : null,
       ...Object.entries(timings).map(([step, taken]) => [step, ii.duration(taken)]),

@@ -4,6 +4,8 @@
   const ii = window.imagination;
   const { h } = ii;
 
+  const MANY = 12;  // criteria; more are folded, so that chart and grid stay near
+
   ii.views.run = ({ project, run: id, query }) => {
     const run = ii.run(project, id);
     const page = new Page(run, ii.readFilters(query));
@@ -27,8 +29,10 @@
     constructor(run, filters) {
       Object.assign(this, { run, filters, cards: new Map(), chosen: [] });
       this.top = h("div", {}, ii.heading(run.project, " ", h("small", {}, run.id)));
-      this.places = { status: h("div", {}), pictures: h("div", {}), criteria: h("div", {}) };
-      this.state = h("div", {}, Object.values(this.places));
+      this.places = { status: h("div", {}), ending: h("div", {}), pictures: h("div", {}), criteria: h("div", {}) };
+      this.folds = { final: ii.fold("final"), criteria: ii.fold("many"), check: ii.fold("check") };
+      const { status, ending, pictures, criteria } = this.places;
+      this.state = h("div", {}, status, ending, pictures, this.folds.final.node, criteria, this.folds.criteria.node, this.folds.check.node);
       this.chart = ii.chart(run);
       this.form = h("div", {});
       this.count = h("p", { class: "count", role: "status" });
@@ -58,14 +62,23 @@
       const { pictures, criteria } = this.places;
       ii.refill(pictures, [run.best, run.best && [run.image(run.best), ii.score(run.row(run.best))]], () => summary(run, this.node));
       const tallies = tally(run);
-      ii.refill(criteria, tallies, () => criteriaList(tallies));
+      const many = tallies.criteria.length > MANY;
+      ii.refill(criteria, many ? null : tallies, () => (many ? null : [criteriaHead(tallies), criteriaList(tallies)]));
+      this.folds.criteria.show(many ? tallies : null, () => ({ title: criteriaSummary(tallies), body: criteriaList(tallies) }));
+      const [final, check] = [ii.finalComparison(run), ii.judgeCheck(run)];
+      this.folds.final.show(final && [final, final.iterations.map((number) => run.thumb(number))], () => ii.finalPanel(run, final));
+      this.folds.check.show(check && [check, run.criteria], () => ii.judgeCheckPanel(run, check));
       if (!this.form.firstChild && run.criteria.length) ii.fill(this.form, ii.filterForm(run.criteria, this.filters, (now) => this.filter(now)));
       this.chart.update(run.list());
       this.arrange();
     }
 
     /** How the run stands. */
-    tell() { ii.refill(this.places.status, [this.run.head, ii.isSilent(this.run.head)], () => status(this.run)); }
+    tell() {
+      ii.refill(this.places.status, [this.run.head, ii.isSilent(this.run.head)], () => status(this.run));
+      const ending = ii.ending(this.run);
+      ii.refill(this.places.ending, ending, () => ii.endingLine(ending));
+    }
 
     filter(filters) {
       this.filters = filters;
@@ -134,7 +147,7 @@
     const count = run.running ? `iteration ${run.last} of ${head.max_iterations}` : ii.plural(run.last, "iteration");
     return h("p", { class: "row status" }, ii.stateBadge(head),
       h("span", {}, `${count}, started ${ii.moment(head.started_at)}`),
-      h("span", {}, `working time ${ii.duration(totals.seconds)}, ${ii.plural(usage.requests || 0, "vision request")}${cost}`),
+      h("span", {}, `working time ${ii.duration(totals.seconds)}, ${ii.plural(usage.requests || 0, "vision call")}${cost}`),
       totals.failed ? h("span", {}, `${totals.failed} failed`) : null,
       h("a", { class: "button", href: ii.link(run.project, run.id, "rank") }, head.ranking ? "See the ranking" : "Rank the pictures"));
   }
@@ -159,13 +172,22 @@
     };
   }
 
+  const criteriaHead = ({ best, criteria }) => (criteria.length ? h("h2", {}, "Criteria", best && h("small", {}, ` in the best picture, iteration ${best}`)) : null);
+
+  function criteriaSummary({ best, judged, criteria }) {
+    const met = criteria.filter((each) => each.best === true).length;
+    const never = judged ? criteria.filter((each) => !each.met).length : 0;
+    return [h("h2", {}, ii.plural(criteria.length, "criterion", "criteria")), best ? h("span", {}, `${met} met in the best picture, iteration ${best}`) : null,
+      never ? h("span", { class: "unmet" }, `${never} never met`) : null];
+  }
+
   /** Never met comes first to mind, so it says so. */
   function criteriaList({ best, judged, criteria }) {
     if (!criteria.length) return null;
     const line = ({ field, question, intent, best: verdict, met }) => h("li", { class: judged && !met ? "never" : "" }, best && ii.mark(verdict, field),
       h("span", {}, h("b", {}, field), intent ? h("small", {}, ` ${intent}`) : null, h("span", { class: "question" }, question)),
       h("span", { class: "tally" }, judged ? (met ? `met in ${met} of ${judged}` : "never met") : ""));
-    return [h("h2", {}, "Criteria", best && h("small", {}, ` in the best picture, iteration ${best}`)), h("ul", { class: "criteria" }, criteria.map(line))];
+    return h("ul", { class: "criteria" }, criteria.map(line));
   }
 
   function cardContent(run, row, chooser) {
@@ -173,10 +195,10 @@
     return [
       h("a", { class: "see", href: ii.link(run.project, run.id, row.iteration) }, ii.rowPicture(run, row),
         h("span", { class: "row name" }, h("b", {}, `Iteration ${row.iteration}`), h("span", { class: "score" }, h("span", { class: "unseen" }, "score "), ii.score(row)))),
-      h("p", { class: "row" }, ii.rowBadges(run, row)),
+      h("p", { class: "row" }, ii.rowBadges(run, row), ii.confirmed(row)),
       run.criteria.length && row.source ? h("ul", { class: "marks", "aria-label": "Criteria" }, run.criteria.map(({ field }) => h("li", {}, ii.mark(ii.result(row, field), field)))) : null,
       row.error ? h("p", { class: "error" }, row.error) : null,
-      h("dl", { class: "small facts" }, [["denoise", used.denoise], ["cfg", used.cfg], ["seed", used.seed], ["similarity", row.similarity]]
+      h("dl", { class: "small facts" }, [["denoise", used.denoise], ["cfg", used.cfg], ["seed", used.seed], ["similarity", row.similarity], ["calls", row.looks > 0 ? row.requests : null]]
         .filter(([, value]) => value !== undefined && value !== null)
         .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, name === "seed" ? String(value) : ii.number(value, 3))))),
       chooser,

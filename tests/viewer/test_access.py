@@ -6,7 +6,7 @@ from typing import Any, List
 
 import pytest
 from conftest import Site, unless_ci
-from make_runs import make_run
+from make_runs import WARNINGS, make_run
 
 PAGES = ["#/", "#/house", "#/house/{run}", "#/house/{run}/2", "#/house/{run}/2/3", "#/house/{run}/rank", "#/house/none"]
 
@@ -24,7 +24,7 @@ def axe_source() -> str:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_axe_finds_nothing_serious(disk: Site, theme: str, width: int) -> None:
-    run = make_run(disk.root, "house", iterations=6, ranking=["3", "1"], hostile=False)
+    run = make_run(disk.root, "house", iterations=6, ranking=["3", "1"], hostile=False, warnings=WARNINGS)
     disk.expected = lambda text: "ERR_FILE_NOT_FOUND" in text
     source = axe_source()
     visit = disk.visit(None, color_scheme=theme, viewport={"width": width, "height": 800})
@@ -32,6 +32,7 @@ def test_axe_finds_nothing_serious(disk: Site, theme: str, width: int) -> None:
     for address in PAGES:
         page = visit.go(address.replace("{run}", run.run_id))
         page.wait_for_selector("main .card, main .panel, main .item, main .empty code")
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
         page.evaluate(source)
         result: Any = page.evaluate("axe.run({resultTypes: ['violations'], preload: false})")
         for violation in result["violations"]:
@@ -49,9 +50,10 @@ def test_every_control_is_reached_by_tab_and_shows_its_focus(disk: Site, address
     page = visit.page
     page.wait_for_selector("main .card, main .panel, main .item")
     visit.wait("document.querySelectorAll('main button, main a').length > 3")
+    page.evaluate("(document.querySelector('.final') || {}).open = true")
     wanted = page.evaluate(
-        """() => [...document.querySelectorAll('a[href], button, input, select, textarea, [tabindex="0"]')]
-        .filter(each => each.offsetParent !== null && !each.disabled && each.tabIndex >= 0).length"""
+        """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')]
+        .filter(each => each.checkVisibility() && !each.disabled && each.tabIndex >= 0).length"""
     )
     page.evaluate("document.activeElement.blur()")
     seen = set()
