@@ -10,9 +10,10 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .model import Answers, Comparison, Criterion, Evaluation, Metadata, Question, Ranking
+from .model import Answers, Comparison, Criterion, Evaluation, FinalComparison, JudgeCheck, Metadata, Question, Ranking
 from .report_html import Child, Node, chart, el, facts, join, mark, number, shown, word_changes
 from .report_style import STYLE
+from .report_votes import check_section, confirmed, final_section, votes_of
 
 BEST = 20  # pictures of that size; the others get their thumbnail, so that a long run can still be mailed
 
@@ -59,6 +60,9 @@ class ReportRun:
     ranking: Optional[Ranking] = None
     totals: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
+    ending: Optional[str] = None
+    check: Optional[JudgeCheck] = None
+    final: Optional[FinalComparison] = None
 
     def item(self, iteration: Optional[int]) -> Optional[Item]:
         return next((each for each in self.items if each.iteration == iteration), None)
@@ -81,7 +85,9 @@ def page(run: ReportRun) -> str:
         el("title", f"{run.project}, run {run.run_id}"),
         Node(f"<style>{style}</style>"),
     )
-    body = el("body", el("main", _top(run), _criteria(run), _chart(run), _ranking(run), _items(run), _foot(run)))
+    body = el(
+        "body", el("main", _top(run), _folded(run), _criteria(run), _chart(run), _ranking(run), _items(run), _foot(run))
+    )
     return f"<!doctype html>\n{el('html', head, body, lang='en')}\n"
 
 
@@ -96,6 +102,7 @@ def _top(run: ReportRun) -> Node:
         [
             el("h1", run.project, " ", el("small", run.run_id)),
             el("p", _result(run), class_="result"),
+            el("p", el("b", "How it ended: "), run.ending, class_="ending") if run.ending else None,
             el("div", pictures, class_="pair"),
         ]
     )
@@ -111,6 +118,11 @@ def _result(run: ReportRun) -> str:
     state = {"running": "Still running", "exhausted": "Not passed", "stopped": "Stopped"}.get(run.status, "Not passed")
     best_of_it = f"the best is iteration {best.iteration} with a score of {number(best.score, 1)}"
     return f"{state}: {best_of_it}. Unmet there: {', '.join(unmet)}."
+
+
+def _folded(run: ReportRun) -> List[Child]:
+    final = final_section(run.final) if run.final else None
+    return [final, check_section(run.check, run.criteria) if run.check else None]
 
 
 def _figure(picture: Optional[str], caption: str, alt: str) -> Node:
@@ -196,6 +208,7 @@ def _item(run: ReportRun, item: Item, before: Optional[Item]) -> Node:
         "failed" if item.metadata and item.metadata.status == "failed" else None,
         "not judged" if item.evaluation and not item.judged else None,
         "cannot be read" if item.problem else None,
+        confirmed(item.evaluation),
     ]
     marks = [mark(item.verdict(c.field)) for c in run.criteria] if item.judged else None
     summary = el("summary", el("b", f"Iteration {item.iteration}"), el("span", f"score {number(item.score, 1)}"),
@@ -222,6 +235,7 @@ def _verdicts(run: ReportRun, item: Item) -> Optional[Node]:
             " ",
             el("b", c.field),
             _value(c, values.get(c.field)),
+            votes_of(item.evaluation, c.field),
             el("span", reasons.get(c.field, ""), class_="hint"),
         )
         for c in run.criteria
@@ -259,7 +273,7 @@ def _made(item: Item, before: Optional[Item]) -> Optional[Node]:
         return None
     used, prompts = item.metadata.parameters_used, item.metadata.prompts_used
     earlier = before.metadata.prompts_used if before and before.metadata else prompts
-    decided = [el("li", el("b", move.what), f" – {move.why}") for move in item.metadata.decision]
+    decided = [el("li", el("b", move.what.replace(" -> ", " → ")), f" – {move.why}") for move in item.metadata.decision]
     return join(
         [
             el("h3", "Settings"), facts((name, shown(value)) for name, value in used.items() if value is not None),
@@ -277,7 +291,7 @@ def _judged_by(item: Item) -> Optional[Node]:
     fallback = " (the fallback)" if call.using_fallback else ""
     told: List[Tuple[str, Child]] = [
         ("judged by", f"{call.provider} {call.model}{fallback}"),
-        ("requests", usage.requests),
+        ("vision calls", usage.requests),
     ]
     told += [("cost", f"{usage.cost:.5f} USD")] if usage.cost is not None else []
     told += [(step, f"{number(seconds, 1)} s") for step, seconds in item.metadata.timings.items()]
@@ -289,7 +303,7 @@ def _foot(run: ReportRun) -> Node:
     told = [
         f"{run.totals.get('iterations', len(run.items))} iterations, {run.totals.get('failed', 0)} failed",
         f"{number(run.totals.get('seconds'), 0)} s",
-        f"{usage.get('requests', 0)} vision requests",
+        f"{usage.get('requests', 0)} vision calls",
     ]
     cost = usage.get("cost")
     told += [f"{cost:.4f} USD"] if isinstance(cost, (int, float)) else []

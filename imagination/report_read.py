@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from . import __version__, images, pages
 from .errors import ImaginationError, StoreError
 from .model import Criterion, Frozen, Question, Ranking, RunStatus, Totals
+from .page_extras import final_comparison, judge_check
 from .report import BEST, Item, ReportRun
 from .store import Run
 
@@ -36,6 +37,9 @@ def read_run(run: Run, head: Mapping[str, Any]) -> ReportRun:
         ranking=_ranking(run),
         totals=told.totals.model_dump(),
         version=__version__,
+        ending=told.ending if told.status == "exhausted" else None,
+        check=judge_check(run),
+        final=final_comparison(run, told.status),
     )
 
 
@@ -48,6 +52,7 @@ class _Told(Frozen):
     questions: List[Question]
     best_iteration: Optional[int]
     totals: Totals
+    ending: Optional[str] = None
 
 
 def _told(run: Run, head: Mapping[str, Any]) -> _Told:

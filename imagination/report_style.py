@@ -17,7 +17,7 @@ h3 { font-size: .9rem; color: var(--muted); margin: 1.1em 0 .3em; }
 p, ul, ol, dl { margin: 0 0 .6em; }
 .hint, figcaption, footer { color: var(--muted); font-size: .875rem; }
 .result { font-size: 1.1rem; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; margin-bottom: 1rem; }
 figure { margin: 0; }
 img { max-width: 100%; display: block; background: var(--picture); border-radius: 6px; }
 .pair img { width: 100%; max-height: 40rem; object-fit: contain; }
@@ -46,6 +46,9 @@ summary::before { content: "▸"; color: var(--muted); } details[open] > summary
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .badge { font-size: .8rem; border: 1px solid currentColor; color: var(--accent); border-radius: 1em; padding: 0 .6em; }
 .marks { display: inline-flex; flex-wrap: wrap; gap: 0 .4em; }
+.ballots .mark { margin-right: .15em; }
+.ending { white-space: pre-line; border-left: 3px solid var(--warn); padding-left: .8rem; }
+ul.never { font-weight: 400; }
 .about { padding: 0 .9rem .9rem; }
 .plain { list-style: none; padding: 0; }
 .plain li { margin-bottom: .4rem; } .plain .hint { display: block; }

@@ -6,7 +6,7 @@ import re
 import sys
 from inspect import signature
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import pytest
 from click.testing import CliRunner, Result
@@ -32,7 +32,7 @@ def test_the_newest_run_is_told_of(tmp_path: Path) -> None:
     path = run.root / "report.html"
     assert result.stdout.startswith(str(path))
     text = path.read_text(encoding="utf-8")
-    assert "the light!" in text and text.count("<details") == 5
+    assert "the light!" in text and text.count("<summary><b>Iteration") == 5
     assert str(tmp_path) not in text
 
 
@@ -41,7 +41,7 @@ def test_a_run_and_a_place_can_be_named(tmp_path: Path) -> None:
     make_run(tmp_path, "house", iterations=3)
     result = give(tmp_path, "--project", "house", "--run", first.run_id, "--output", str(tmp_path / "a b.html"))
     assert result.exit_code == 0, result.stderr
-    assert (tmp_path / "a b.html").read_text(encoding="utf-8").count("<details") == 2
+    assert (tmp_path / "a b.html").read_text(encoding="utf-8").count("<summary><b>Iteration") == 2
 
 
 def test_a_long_run_can_still_be_mailed(tmp_path: Path) -> None:
@@ -49,6 +49,18 @@ def test_a_long_run_can_still_be_mailed(tmp_path: Path) -> None:
     assert give(tmp_path, "--project", "house").exit_code == 0
     text = (run.root / "report.html").read_text(encoding="utf-8")
     assert len(text) < 10_000_000 and "Pictures beyond the best 20 are small" in text
+
+
+@pytest.mark.parametrize("damaged", [None, "judge_check", "final_comparison"])
+def test_check_end_and_final_comparison_are_in_it(tmp_path: Path, damaged: Optional[str]) -> None:
+    broken = {damaged: True} if damaged else None
+    made = {"failed": [], "ended_by": "cost", "warnings": ["<b>says yes</b>"], "hostile": False}
+    run = make_run(tmp_path, "house", iterations=4, broken=broken, **made)  # type: ignore[arg-type]
+    assert give(tmp_path, "--project", "house").exit_code == 0
+    text = (run.root / "report.html").read_text(encoding="utf-8")
+    assert "The run has cost 2.01 USD" in text and "likely met" in text
+    assert ("&lt;b&gt;says yes" in text) is (damaged != "judge_check")
+    assert ("against each other" in text) is (damaged != "final_comparison")
 
 
 @pytest.mark.parametrize("kind", ["metadata", "evaluation", "comparison", "questions", "image", "script", "block"])
@@ -59,7 +71,7 @@ def test_what_is_damaged_leaves_the_rest(tmp_path: Path, kind: str) -> None:
     result = give(tmp_path, "--project", "house")
     assert result.exit_code == 0, result.stderr
     text = (run.root / "report.html").read_text(encoding="utf-8")
-    assert text.count("<details") == 4
+    assert text.count("<summary><b>Iteration") == 4
     assert ("cannot be read" in text) is (kind not in ("script", "block"))
 
 

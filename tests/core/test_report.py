@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any, List
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,10 @@ from imagination.model import (
     CallRecord,
     Comparison,
     Criterion,
+    Duel,
     Evaluation,
+    FinalComparison,
+    JudgeCheck,
     Metadata,
     Move,
     Prompts,
@@ -27,6 +31,7 @@ from imagination.model import (
 )
 from imagination.report import Item, ReportRun, page
 from imagination.report_html import chart, el, number, shown, word_changes
+from imagination.report_votes import look_words, percent
 
 CALL = CallRecord(provider="ollama", model="eyes", using_fallback=True)
 PICTURE = "data:image/webp;base64,AAAA"
@@ -34,6 +39,7 @@ PICTURE = "data:image/webp;base64,AAAA"
 
 def item(iteration: int, text: str = "plain", met: bool = True, **how: Any) -> Item:
     evaluation = Evaluation(
+        votes={"warm": [True, True, None], "calm": [False]}, posteriors={"warm": 0.988, "calm": 0.11},
         iteration=iteration, source="aivis", overall_score=100.0 if met else 50.0,
         criteria_results={"warm": True, "calm": met}, values={"warm": True, "calm": 0.75}, reasons={"warm": text},
         passed_fields=["warm"], failed_fields=[], unanswered=[], aivis_metadata=CALL,
@@ -74,6 +80,12 @@ def run(text: str = "plain", **how: Any) -> ReportRun:
         "ranking": Ranking(ranking=["2"], notes={"2": text, "1": text}),
         "totals": {"iterations": 2, "failed": 0, "seconds": 61.2, "usage": {"requests": 6, "cost": 0.02}},
     }
+    told["ending"] = f"Over: {text}"
+    told["check"] = JudgeCheck(
+        original={"warm": [True, True], text: [None]}, grey={"calm": [False]}, warnings=[text], aivis_metadata=CALL
+    )
+    duels = [Duel(first=2, second=1, better=2, reason=text), Duel(first=1, second=2, better=None)]
+    told["final"] = FinalComparison(iterations=[2, 1], duels=duels, winner=2, aivis_metadata=CALL)
     return ReportRun(**{**told, **how})
 
 
@@ -136,7 +148,7 @@ def test_it_begins_with_the_result() -> None:
 def test_everything_known_is_told() -> None:
     told = words(run("plain"))
     for part in ("met in 2 of 2", "met in 1 of 2", "Ranked by people", "Similarity 0.8", "generation", "1.5 s", "0.01000 USD",
-                 "ollama eyes (the fallback)", "0.75", "2 iterations, 0 failed, 61 s, 6 vision requests, 0.0200 USD"):  # fmt: skip
+                 "ollama eyes (the fallback)", "0.75", "2 iterations, 0 failed, 61 s, 6 vision calls, 0.0200 USD"):  # fmt: skip
         assert part in told, part
 
 
@@ -203,3 +215,46 @@ def test_values_are_shown_for_people() -> None:
     assert [number(each) for each in (1.0, 0.123456, 3, None, True, 0.0)] == ["1", "0.12", "3", "–", "–", "0"]
     assert [shown(each) for each in (None, True, False, 2.5, ["a", 1])] == ["no answer", "yes", "no", "2.5", "a, 1"]
     assert el("a", "<", [None, 1, ["&"]], class_='"') == '<a class="&quot;">&lt;1&amp;</a>'
+
+
+@pytest.mark.parametrize(
+    ("votes", "chance", "met", "words"),
+    [
+        ([True], 0.9, True, "judged once"),
+        ([False], 0.1, False, "judged once"),
+        ([None], None, False, ""),
+        ([None, None], None, False, "no answer in 2 looks"),
+        ([True, True, None], 0.98, True, "confirmed by 3 looks"),
+        ([True, False, True], 0.9, True, "met in 2 of 3 looks"),
+        ([True, False], 0.5, False, "undecided after 2 looks, counted as failed"),
+        ([True], 0.9, False, "undecided after 1 look, counted as failed"),
+        ([True, False, False, False], 0.012, False, "ruled out by 4 looks"),
+        ([False, False], 0.03, False, "not met in 2 looks"),
+    ],
+)
+def test_what_the_looks_at_a_criterion_came_to(votes: Any, chance: Any, met: bool, words: str) -> None:
+    assert look_words(votes, chance, met) == words
+
+
+def test_no_chance_is_told_as_sure() -> None:
+    told = [percent(chance) for chance in (0.0, 0.0154, 0.333, 0.978, 0.99951, 1.0)]
+    assert told == ["under 0.1 %", "1.5 %", "33 %", "97.8 %", "over 99.9 %", "over 99.9 %"]
+
+
+def test_votes_check_end_and_final_comparison_are_told() -> None:
+    told = words(run("plain"))
+    for part in ("98.8 % likely met, confirmed by 3 looks", "11 % likely met, judged once", "How it ended: Over: plain",
+                 "1 warning", "2 against 1: 2 is better – plain", "1 against 2: no preference", "2 is the output"):  # fmt: skip
+        assert part in told, part
+    assert page(run()).count(">confirmed by 3 looks</span>") == 1  # the badge of the one that passed
+
+
+def test_a_run_of_before_has_none_of_it() -> None:
+    old = [
+        replace(each, evaluation=each.evaluation.model_copy(update={"votes": {"warm": [True]}, "posteriors": {}}))
+        for each in (item(1, met=False), item(2))
+        if each.evaluation
+    ]
+    told = words(run(items=old, ending=None, check=None, final=None))
+    for part in ("likely met", "looks", "How it ended", "Judge check", "Final comparison", "confirmed"):
+        assert part not in told, part
