@@ -1,7 +1,7 @@
 """Is the judge fit to judge? What it says of pictures whose verdicts are known beforehand, as warnings before picture 1.
 
 The unedited original in the place of the result: what must stay has stayed, and at least one change is not made yet. The
-same picture again: the same verdicts. A plain grey picture: nothing of what is asked for. Pure, but for `try_judge`, which
+same picture again: the same verdicts. A plain grey picture: nothing of what must stay. Pure, but for `try_judge`, which
 asks (the pictures and the asking are `judge_trial`'s).
 """
 
@@ -68,7 +68,8 @@ def unanswered(*seen: Votes) -> Optional[Doubt]:
 def says_yes(criteria: Sequence[Criterion], original: Votes, grey: Votes) -> Optional[Doubt]:
     """The grey picture passes everything, or every change is seen in both pictures, which have none."""
     changes = _fields(criteria, "change")
-    if always(grey, [c.field for c in criteria], True):
+    is_asked = any(c.type == "boolean" for c in criteria)  # a number within wide bounds is no yes
+    if is_asked and always(grey, [c.field for c in criteria], True):
         seen = f"a plain grey picture passed {_all_of(criteria)}"
     elif changes and always(original, changes, True) and always(grey, changes, True):
         seen = "it finds every change both in the unedited original and in a plain grey picture"
@@ -124,11 +125,12 @@ def already_there(criteria: Sequence[Criterion], original: Votes, grey: Votes) -
 def known(check: JudgeCheck, criteria: Sequence[Criterion]) -> List[Tuple[bool, Optional[bool]]]:
     """The check's votes, each after its truth: what the judge's error rates are estimated from.
 
-    On the grey picture every criterion is false. On the unedited original what must stay is true and a change is false,
-    with one exception on either side: a single change that every look calls made may be there already, and a single
+    The grey picture keeps nothing of what must stay; what a change asks for ("darker") it may well show, so it tells
+    nothing of changes. On the unedited original what must stay is true and a change is false, with one exception on either
+    side: a single change that every look calls made may be there already, and a single
     preserve criterion that every look calls broken may ask for something that never was there. Their truth is not
     known, so their votes are left out. Two or more of them are no accident of the picture, and count as the judge's
-    errors. Criteria without an intent tell something of the grey picture only.
+    errors. Criteria without an intent tell nothing.
     """
     pairs: List[Tuple[bool, Optional[bool]]] = []
     for intent, truth in (("preserve", True), ("change", False)):
@@ -136,7 +138,7 @@ def known(check: JudgeCheck, criteria: Sequence[Criterion]) -> List[Tuple[bool, 
         odd = [field for field in fields if always(check.original, [field], not truth)]
         trusted = [field for field in fields if odd != [field]]
         pairs += [(truth, vote) for field in trusted for vote in check.original.get(field, ())]
-    return pairs + [(False, vote) for c in criteria for vote in check.grey.get(c.field, ())]
+    return pairs + [(False, vote) for field in _fields(criteria, "preserve") for vote in check.grey.get(field, ())]
 
 
 def always(votes: Votes, fields: Sequence[str], verdict: bool) -> bool:

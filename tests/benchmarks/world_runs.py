@@ -108,11 +108,12 @@ class SimulatedModel:
     def known(self) -> List[Tuple[bool, Vote]]:
         """Votes on the unedited original, twice, and on a grey square."""
         self.calls += 3
-        truth = {need.criterion.field: not need.words for need in self.world.needs}
+        truth = {need.criterion.field: not need.words for need in self.world.needs if need.criterion.intent is not None}
         votes = [
             (holds, self.world.vote(name, holds, "original", look)) for look in (0, 1) for name, holds in truth.items()
         ]
-        return [*votes, *((False, self.world.vote(name, False, "grey", 0)) for name in truth)]
+        kept = [c.field for c in self.criteria if c.intent == "preserve"]
+        return [*votes, *((False, self.world.vote(name, False, "grey", 0)) for name in kept)]
 
 
 def run(world: World, way: Way) -> Result:

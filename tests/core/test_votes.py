@@ -20,7 +20,7 @@ T, F, N = True, False, None
         ([F], 0.05, 0.15),
         ([T, F], 0.4, 0.6),  # a quarrel says nothing
         ([T, F, T, T], 0.97, 0.99),
-        ([T] * 50, 0.97, 0.98),  # the judge may be stuck on this picture, however often it is asked
+        ([T] * 50, 0.97, 0.985),  # the judge may be stuck on this picture, however often it is asked
         ([N, T, N], 0.85, 0.95),  # what says nothing counts for neither side
     ],
 )
@@ -93,3 +93,11 @@ def test_only_what_is_in_doubt_is_asked_again() -> None:
 )
 def test_a_picture_is_worth_another_look(first: List[Optional[bool]], expected: bool) -> None:
     assert worth_another_look(dict(zip("abcdef", first))) is expected
+
+
+def test_three_passes_settle_even_what_was_hardly_hoped_for() -> None:
+    """Else an early, lucky picture could never be accepted, however often the judge says that it is right."""
+    hopeless = Outlook(expected={"a": 0.0})
+    assert settled(hopeless.posteriors({"a": [T, T]})) is None
+    assert settled(hopeless.posteriors({"a": [T, T, T]})) is True
+    assert settled(Outlook(expected={"a": 1.0}).posteriors({"a": [T]})) is None

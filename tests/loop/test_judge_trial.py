@@ -143,5 +143,5 @@ def test_what_is_known_of_the_judge_reaches_the_strategy(bench: Bench) -> None:
     loop = Loop(setup, bench.store, opening, Tools(ScriptedGenerator(), vision, judge, Observer(), {}, lambda: 1))
     loop.run()
     assert isinstance(loop.strategy, AdaptiveStrategy) and loop.decider.strategy is loop.strategy
-    right, wrong = [(True, True)] * 2 + [(False, False)] * 2, [(False, False), (False, True)]
+    right, wrong = [(True, True)] * 2 + [(False, False)] * 2, [(False, True)]
     assert loop.strategy.known == right + wrong
