@@ -16,7 +16,7 @@ HARDLY = 0.05  # two criteria below this settle it as well
 WORTH_A_LOOK = 2  # failed criteria at the first look, at most; one verdict in ten is wrong, and a look costs seconds
 PRIOR_VOTES = 10.0  # the assumed rates weigh as much as that many votes whose truth is known
 LEAST, MOST = 0.02, 0.45  # no judge is taken for perfect, none for worse than a coin
-LEAST_HOPE, MOST_HOPE = 0.25, 0.70  # of a picture before it is seen: one vote never settles a pass, three do
+LEAST_HOPE, MOST_HOPE = 0.20, 0.70  # of a picture before it is seen: one vote never settles a pass, three do
 
 
 @dataclass(frozen=True)
