@@ -155,9 +155,10 @@ class Vision:
         if backend.refusal is not None:
             raise backend.refusal
         started = self._clock()
-        reply, readout = self._attempts(backend, request, looking(backend.first, request.look), ledger)
+        first = looking(backend.first, request.look)
+        reply, readout = self._attempts(backend, request, first, ledger)
         if readout.missing:
-            readout = self._complete(backend, request, readout, ledger)
+            readout = self._complete(backend, request, first, readout, ledger)
         call = CallRecord(
             provider=backend.name,
             model=reply.model or backend.model,
@@ -168,10 +169,10 @@ class Vision:
         log.info("%s: %s answered in %.1f s", request.purpose, backend, self._clock() - started)
         return Answer(readout.values, readout.text, readout.missing, call, ledger.usage)
 
-    def _complete(self, backend: Backend, request: Request, part: Readout, ledger: _Ledger) -> Readout:
+    def _complete(self, backend: Backend, request: Request, first: Attempt, part: Readout, ledger: _Ledger) -> Readout:
         """Ask once more, for the missing fields only, and lay the two together; without luck they stay missing."""
         log.info("%s: %s left out %s", request.purpose, backend, ", ".join(part.missing))
-        again = replace(reseeded(backend.first), repaired=True, lengthened=True)
+        again = replace(reseeded(first), repaired=True, lengthened=True)
         try:
             _, rest = self._attempts(backend, rest_of(request, part.missing), again, ledger)
         except VisionError as err:

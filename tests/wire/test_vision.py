@@ -135,6 +135,28 @@ def test_passing_refusal_does_not() -> None:
         assert asker.ask(request()).values["colour"] == "blue"
 
 
+def test_another_look_through_openrouters_protocol_has_another_seed_too() -> None:
+    with FakeVision(completion(FORMAL), completion(FORMAL)) as server:
+        asker = vision({"provider": "openrouter", "base_url": server.url})
+        for look in (0, 3):
+            asker.ask(replace(request(), look=look))
+    assert [(body["seed"], body["temperature"]) for body in server.bodies] == [(1, 0.0), (3001, 0.3)]
+
+
+def test_another_look_goes_on_from_the_users_own_seed_and_temperature() -> None:
+    with FakeVision(chat(FORMAL)) as server:
+        asker = vision({"base_url": server.url, "options": {"seed": 7, "temperature": 0.8}})
+        asker.ask(replace(request(), look=1))
+    assert (server.bodies[0]["options"]["seed"], server.bodies[0]["options"]["temperature"]) == (1007, 0.8)
+
+
+def test_what_another_look_leaves_out_is_asked_for_with_a_seed_of_its_own() -> None:
+    with FakeVision(chat('{"colour": "blue"}'), chat('{"is_formal": true}')) as server:
+        answer = vision({"base_url": server.url}).ask(replace(request(), look=1))
+    assert answer.missing == ()
+    assert [body["options"]["seed"] for body in server.bodies] == [1001, 1002]
+
+
 def test_unreadable_reply_is_asked_for_once_more_with_other_luck_and_the_reason() -> None:
     with FakeVision(chat("I am not sure."), chat(FORMAL)) as server:
         answer = vision({"base_url": server.url}).ask(request())
