@@ -283,5 +283,6 @@ def _summed(calls: Sequence[CallRecord], leading: CallRecord) -> CallRecord:
             "success": all(call.success for call in calls),
             "attempts": max(call.attempts for call in calls),
             "error": "; ".join(errors) or None,
+            "cached": any(call.cached for call in calls),
         }
     )

@@ -7,8 +7,10 @@ the files and of ComfyUI's inputs. Sizes are (width, height) in px, times are se
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
@@ -333,6 +335,11 @@ class Picture:
     base64: str = field(repr=False)
     size: Tuple[int, int]
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of its bytes; worked out once, as the same picture goes with several requests."""
+        return hashlib.sha256(self.png).hexdigest()
+
 
 @dataclass(frozen=True)
 class Request:
@@ -377,6 +384,7 @@ class CallRecord(Frozen):
     success: bool = True
     attempts: int = 1
     error: Optional[str] = None
+    cached: bool = False  # answered earlier in this run: nothing was asked this time
 
 
 @dataclass(frozen=True)
@@ -436,6 +444,17 @@ class Evaluation(Artefact):
     def all_pass(self) -> bool:
         """Every criterion passes: what stops the run, not a score that rounds to 100."""
         return self.source == "aivis" and bool(self.criteria_results) and all(self.criteria_results.values())
+
+
+class CachedReply(Artefact):
+    """`cache/{key}.json`: an answer that was paid for, under the sha256 of all that decides it."""
+
+    key: str
+    purpose: str
+    values: Dict[str, Any]
+    text: str
+    missing: List[str]
+    call: CallRecord
 
 
 class Comparison(Artefact):

@@ -29,6 +29,7 @@ from .errors import ConfigError, ImaginationError, StoreError, Terminated
 from .judge import Judge
 from .loop import SEED_LIMIT, Loop, Tools
 from .model import RankingMode, Seeding
+from .reply_cache import ReplyCache
 from .resume import foresee, open_run, seeded, settings_in_force
 from .seeding import find_seeding
 from .services import connect, preflight
@@ -305,7 +306,8 @@ def _run(order: Order, project: Project, store: Store, console: Console, begun: 
         begun.set()
         display.opened(opening, setup)
         taken = opening.checkpoint.seeded_from
-        judge = Judge(eyes, setup.templates, setup.rules, notes="\n".join(taken.notes) if taken else "")
+        vision = ReplyCache(eyes, opening.run, setup.vision)
+        judge = Judge(vision, setup.templates, setup.rules, notes="\n".join(taken.notes) if taken else "")
         tools = Tools(generator, eyes, judge, display, ready.choices, lambda: secrets.randbelow(SEED_LIMIT))
         outcome = Loop(setup, store, opening, tools).run()
     closing(console, outcome, store.project / "output" / "output.png")

@@ -23,6 +23,7 @@ from .errors import ConfigError, StoreError
 from .model import (
     Answers,
     Artefact,
+    CachedReply,
     Checkpoint,
     Comparison,
     Evaluation,
@@ -322,6 +323,17 @@ class Run:
 
     def write_final_comparison(self, found: FinalComparison) -> None:
         write_json(self.root / FINAL_COMPARISON, found.model_dump(mode="json"))
+
+    def cache_file(self, key: str) -> Path:
+        """Path of an answer kept for another time; `key` is a sha256."""
+        return self.root / "cache" / f"{key}.json"
+
+    def cached(self, key: str) -> Optional[CachedReply]:
+        return read_record(self.cache_file(key), CachedReply, "it may be deleted")
+
+    def write_cached(self, reply: CachedReply) -> None:
+        """Not waited for until the disk has it: what a power cut takes is asked for again. ValueError: JSON cannot hold it."""
+        write_json(self.cache_file(reply.key), reply.model_dump(), durable=False)
 
     @property
     def ranking_file(self) -> Path:

@@ -22,6 +22,7 @@ from imagination.display import LiveDisplay, PlainDisplay
 from imagination.errors import ImaginationError
 from imagination.judge import Judge
 from imagination.loop import Loop, Observer, Outcome, Tools
+from imagination.reply_cache import ReplyCache
 from imagination.resume import open_run, settings_in_force
 from imagination.sandbox import start_generator, start_vision
 from imagination.services import preflight
@@ -130,7 +131,8 @@ class WireBench:
             try:
                 ready = preflight(setup, generator, eyes)
                 opening = open_run(self.store, setup, reset=False, resume_from=None, now=1_768_000_000.0, seeding=None)
-                judge = Judge(eyes, setup.templates, setup.rules, notes="")
+                vision = ReplyCache(eyes, opening.run, setup.vision)
+                judge = Judge(vision, setup.templates, setup.rules, notes="")
                 tools = Tools(
                     generator, eyes, judge, ear, ready.choices,
                     now=self.now, draw_seed=lambda: 7, new_id=lambda: f"00000000-0000-4000-8000-{next(ids):012d}",

@@ -58,11 +58,13 @@ def change(path: Path, part: str, **keys: Any) -> None:
 
 
 def artefacts(workspace: Path) -> Dict[str, List[str]]:
-    """Files below projects/ that are not hidden, each with its keys, ids replaced; dotted below a mapping, `[]` below a list."""
-    found = {}
+    """Files below projects/ that are not hidden, each with its keys, ids and hashes replaced; dotted below a mapping, `[]` below
+    a list."""
+    found: Dict[str, List[str]] = {}
     for path in sorted(p for p in (workspace / "projects").rglob("[!.]*") if p.is_file()):
         name = re.sub(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", "RUN", path.relative_to(workspace).as_posix())
-        found[name] = sorted(set(keys_of(read(path))))
+        name = re.sub(r"[0-9a-f]{64}", "SHA256", name)
+        found[name] = sorted({*found.get(name, ()), *keys_of(read(path))})
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Type
 
 import yaml
 from PIL import Image, ImageDraw
@@ -17,6 +17,7 @@ from imagination.execution import Execution, State
 from imagination.judge import Judge
 from imagination.loop import Loop, Observer, Outcome, Tools
 from imagination.model import Answer, CallRecord, RankingMode, Request, Usage
+from imagination.reply_cache import ReplyCache
 from imagination.resume import open_run, settings_in_force
 from imagination.seeding import find_seeding
 from imagination.setup import read_setup
@@ -183,6 +184,8 @@ class Bench:
         self.write("AIVis.yaml", VISION)
         self.store = Store(self.project.root)
         self.seeds = iter(range(1000, 2000))
+        # off: a second generator makes the first one's pictures again, and a script judges them anew
+        self.remembers: Optional[Type[ReplyCache]] = None
         self.ids = iter(f"job-{n}" for n in range(1, 1000))
 
     def write(self, name: str, data: Any) -> None:
@@ -213,10 +216,11 @@ class Bench:
         taken = opening.checkpoint.seeded_from
         if observer is not None:
             observer.opened(opening, setup)
+        asked = self.remembers(vision, opening.run, setup.vision) if self.remembers else vision
         tools = Tools(
             generator,
             vision,
-            Judge(vision, setup.templates, setup.rules, notes="\n".join(taken.notes) if taken else ""),
+            Judge(asked, setup.templates, setup.rules, notes="\n".join(taken.notes) if taken else ""),
             observer or Observer(),
             {"sampler_name": ("euler", "dpmpp_2m"), "scheduler": ("normal", "karras")},
             draw_seed=lambda: next(self.seeds),

@@ -124,7 +124,15 @@ def test_metadata_has_the_keys_of_the_specification(bench: Bench) -> None:
     assert list(data["parameters_used"]) == ["denoise", "cfg", "steps", "seed", "sampler_name", "scheduler"]
     assert set(data["evaluation"]) == {"overall_score", "criteria_results"}
     assert set(data["comparison"]) == {"similarity_score", "differences", "analysis"}
-    assert set(data["aivis_metadata"]) == {"provider", "model", "using_fallback", "success", "attempts", "error"}
+    assert set(data["aivis_metadata"]) == {
+        "provider",
+        "model",
+        "using_fallback",
+        "success",
+        "attempts",
+        "error",
+        "cached",
+    }
     assert (bench.project.root / data["image_path"]).is_file()
     assert data["usage"] == {"requests": 3, "prompt_tokens": 0, "completion_tokens": 0, "cost": pytest.approx(0.03)}
 

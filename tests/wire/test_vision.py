@@ -55,6 +55,7 @@ def test_first_answer_is_taken_and_recorded() -> None:
         "success": True,
         "attempts": 1,
         "error": None,
+        "cached": False,
     }
     assert (answer.usage.requests, answer.usage.prompt_tokens, answer.usage.completion_tokens) == (1, 2250, 60)
 
