@@ -7,7 +7,8 @@ so that the resume point never tells of something that is not there.
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import images, page_copy, page_rebuild, pages
 from .assess import Assessment
@@ -40,7 +41,9 @@ _OF_FINAL = {"iterations", "duels", "winner"}  # what the output tells of it
 class Chronicle:
     """The state of one run. `history` has the judged pictures, `metadata` every iteration, oldest first."""
 
-    def __init__(self, setup: Setup, store: Store, opening: Opening) -> None:
+    def __init__(
+        self, setup: Setup, store: Store, opening: Opening, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.setup = setup
         self.store = store
         self.run = opening.run
@@ -48,10 +51,13 @@ class Chronicle:
         self.history: List[Attempt] = []
         self.metadata: Dict[int, Metadata] = {}
         self.final: Optional[FinalComparison] = None  # once the best pictures were compared
+        self._clock = clock
+        self._begun = clock() - self.checkpoint.worked  # as if all processes had worked in one go
 
     def save(self, now: float, **changes: Any) -> None:
         """Change the resume point and put it on disk."""
-        self.checkpoint = self.checkpoint.model_copy(update={"updated_at": now, **changes})
+        worked = round(self._clock() - self._begun, 3)
+        self.checkpoint = self.checkpoint.model_copy(update={"updated_at": now, "worked": worked, **changes})
         self.store.write_checkpoint(self.checkpoint)
 
     def remember(self) -> None:

@@ -115,7 +115,7 @@ def list_(form: str, workspace: Optional[str]) -> None:
 
     \b
     States: new (no run yet), running, stopped (`run` goes on with it), passed,
-    exhausted (all iterations made), damaged (the reason is on stderr).
+    exhausted (all iterations made, or what ended it before), damaged (the reason is on stderr).
     """
     from .runner import guarded
 
@@ -153,7 +153,7 @@ def _as_table(workspace: Workspace, glances: Sequence[Glance]) -> str:
     lines = []
     for row in rows:
         cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths)]
-        cells[1] = click.style(cells[1], fg=COLOURS.get(row[1]))
+        cells[1] = click.style(cells[1], fg=COLOURS.get(row[1].split(" ")[0]))
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
@@ -165,7 +165,9 @@ def _row(glance: Glance) -> Sequence[str]:
     if glance.best_score is not None:
         best = f"{glance.best_score:g} (iteration {glance.best_iteration})"
     done = str(glance.iterations) if glance.iterations else "-"
-    return clean(glance.name), glance.state, clean(glance.last_run or "-"), done, best
+    early = glance.state == "exhausted" and glance.ended_by not in (None, "iterations")
+    state = f"{glance.state} ({glance.ended_by})" if early else glance.state
+    return clean(glance.name), state, clean(glance.last_run or "-"), done, best
 
 
 @click.command()

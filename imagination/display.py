@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from .budget import limits
 from .duels import told
 from .execution import Execution, State
 from .loop import Observer, Outcome
@@ -37,6 +38,9 @@ DOING = {
     "judge_check": "trying the judge on the unedited original",
     "duel": "comparing the best pictures in pairs",
 }
+
+
+RAISED = {"iterations": "max_iterations", "cost": "max_cost", "time": "max_minutes"}  # what lets an ended run go on
 
 
 def clean(text: str, limit: int = 500) -> str:
@@ -80,7 +84,7 @@ class PlainDisplay(Observer):
 
     def opened(self, opening: Opening, setup: Setup) -> None:
         self._max = setup.rules.project.max_iterations
-        self._say(f"project={setup.project.name} {opening.story}, up to {self._max} iterations")
+        self._say(f"project={setup.project.name} {opening.story}, {limits(setup.rules.project)}")
 
     def iteration_begins(self, iteration: int, sampling: Sampling, prompts: Prompts) -> None:
         self._half = -1
@@ -190,7 +194,7 @@ class LiveDisplay(Observer):
     def opened(self, opening: Opening, setup: Setup) -> None:
         self._max = setup.rules.project.max_iterations
         self._iteration = opening.checkpoint.last_iteration
-        self._print(Text(f"{setup.project.name}: {opening.story}", "bold"))
+        self._print(Text(f"{setup.project.name}: {opening.story}, {limits(setup.rules.project)}", "bold"))
 
     def iteration_begins(self, iteration: int, sampling: Sampling, prompts: Prompts) -> None:
         self._iteration, self._step, self._steps = iteration, 0, 0
@@ -261,10 +265,11 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
             told = f"best is iteration {best.best_iteration} with {number(best.best_score)}%"
         console.print(Text(f"not passed in {best.last_iteration} iterations; {told}", "bold yellow"))
         if best.ending:
-            console.print(Text(clean(best.ending, 1000), "yellow"))
-        console.print(
-            Text("to go on, raise project.max_iterations in rules.yaml; else the same command starts a new run", "dim")
-        )
+            console.print(Text(clean(best.ending, 1000), "yellow"), soft_wrap=True)
+        if best.ended_by in RAISED:
+            key = f"project.{RAISED[best.ended_by]}"
+            told_more = f"to go on, raise {key} in rules.yaml; else the same command starts a new run"
+            console.print(Text(told_more, "dim"), soft_wrap=True)
     unjudged = [str(m.iteration) for m in outcome.history if m.status == "ok" and not _was_judged(m)]
     if unjudged:
         console.print(Text(f"never judged, the model gave no answer: iteration {', '.join(unjudged)}", "bold yellow"))

@@ -15,7 +15,7 @@ from . import images
 from .checkup import Check, failed, failure, ok, warning
 from .config import load_generation, load_rules, load_texts, load_vision
 from .errors import ConfigError, ImaginationError
-from .model import Generation, Rules, VisionSettings
+from .model import Generation, ProjectSettings, Rules, VisionSettings
 from .prompts import Templates
 from .resume import settings_in_force
 from .services import BUILTIN
@@ -62,7 +62,7 @@ def read_files(project: Project, named: bool, option: str = "") -> Files:
     rules = told.ask("rules", project.rules, lambda: load_rules(project.rules)) if named else None
     path = project.generation
     if named:
-        limit = rules.record.project.max_iterations if rules else 0
+        limit = rules.record.project if rules else None
         path = told.ask("last run", project.root, lambda: _in_force(project, limit)) or project.generation
     generation = told.ask("AIGen.yaml", path, lambda: load_generation(path))
     vision = told.ask("AIVis.yaml", project.vision, lambda: load_vision(project.vision))
@@ -88,9 +88,9 @@ def read_files(project: Project, named: bool, option: str = "") -> Files:
     )
 
 
-def _in_force(project: Project, max_iterations: int) -> Path:
+def _in_force(project: Project, limits: Optional[ProjectSettings]) -> Path:
     """working/AIGen.yaml where a run would go on with it, else what the user wrote."""
-    return settings_in_force(Store(project.root), max_iterations, False, None) or project.generation
+    return settings_in_force(Store(project.root), limits, False, None) or project.generation
 
 
 class _Told:

@@ -16,7 +16,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple,
 from typing_extensions import Protocol
 
 from . import images
-from .assess import Assessment, Assessor, Eyes
+from .assess import Assessment, Assessor, Eyes, usage_of
+from .budget import UsedUp, used_up
 from .chronicle import Chronicle
 from .comfyui import Generated
 from .conflict import Conflict, find_conflict
@@ -134,7 +135,7 @@ class Loop:
         self.setup = setup
         self.store = store
         self.tools = tools
-        self.book = Chronicle(setup, store, opening)
+        self.book = Chronicle(setup, store, opening, tools.clock)
         self.original = images.for_vision(setup.source, "the original")
         self._workflow: Tuple[Any, Optional[Workflow]] = (None, None)
         self._told_of: Set[str] = set()
@@ -191,18 +192,22 @@ class Loop:
             raise
 
     def _until_done(self) -> Outcome:
-        self._describe()
-        self._try_judge()
-        passed = self._judge_unjudged()
+        over, passed = self._used_up(), False
+        if over is None or over.by == "iterations":
+            self._describe()
+            self._try_judge()
+            passed = self._judge_unjudged()
+        else:  # not even a question is asked any more
+            self.tools.judge.description = self.book.checkpoint.description or ""
         while True:
-            last = self.book.checkpoint.last_iteration
+            last, over = self.book.checkpoint.last_iteration, self._used_up()
             if passed or self.book.passed(last):
                 return self._finish("passed")
-            if last >= self.setup.rules.project.max_iterations:
-                # a picture that nobody looked at is no failure of the picture: one more try before the run is called over
-                if self._judge_unjudged(at_the_end=True):
-                    return self._finish("passed")
-                return self._give_up("iterations")
+            # a picture that nobody looked at is no failure of the picture: one more try before the run is called over
+            if over is not None and over.by == "iterations" and self._judge_unjudged(at_the_end=True):
+                return self._finish("passed")
+            if over is not None:
+                return self._give_up(over.by, None if over.by == "iterations" else over.sentence)
             conflict = self._conflict() if last else None
             if conflict is not None:
                 return self._give_up("conflict", conflict.evidence)
@@ -210,6 +215,9 @@ class Loop:
                 self._decide(last)
             self.tools.eyes.rest()  # the model's last call of an iteration was the one that decided
             self._iterate(last + 1)
+
+    def _used_up(self) -> Optional[UsedUp]:
+        return used_up(self.setup.rules.project, self.book.checkpoint)
 
     def _conflict(self) -> Optional[Conflict]:
         """Two criteria that rule each other out, where the project wants to be told."""
@@ -220,7 +228,8 @@ class Loop:
 
     def _give_up(self, ended_by: EndedBy, ending: Optional[str] = None) -> Outcome:
         """End without a pass; `ending` tells people why, if not for the count of iterations."""
-        self._compare_best()
+        if ended_by != "cost":  # that would cost more
+            self._compare_best()
         self._save(ended_by=ended_by, ending=ending)
         return self._finish("exhausted")
 
@@ -241,12 +250,12 @@ class Loop:
             return
         self.tools.observer.asking("description")
         try:
-            answer = judge.describe(self.original)
+            usage, told = judge.describe(self.original).usage, judge.description
         except VisionError as err:
             self.tools.observer.warned(f"the original could not be described, going on without: {err}")
-            return
-        totals = checkpoint.totals.model_copy(update={"usage": checkpoint.totals.usage + answer.usage})
-        self._save(description=judge.description, totals=totals)
+            usage, told = usage_of(err), None
+        totals = checkpoint.totals.model_copy(update={"usage": checkpoint.totals.usage + usage})
+        self._save(description=told, totals=totals)
 
     def _try_judge(self) -> None:
         """Put pictures with known verdicts before the judge, once a run; what speaks against it is a warning."""

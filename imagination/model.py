@@ -140,8 +140,10 @@ class ProjectSettings(Frozen):
     final_comparison: Optional[bool] = Field(
         None, description="Without a pass, compare the best three in pairs. Default: true; under spec false."
     )
-    max_cost: Optional[float] = Field(None, gt=0, description="End the run when it has cost this much, in USD.")
-    max_minutes: Optional[float] = Field(None, gt=0, description="End the run when it has taken this many minutes.")
+    max_cost: Optional[float] = Field(
+        None, gt=0, description="End the run when its vision calls have cost this much, in USD."
+    )
+    max_minutes: Optional[float] = Field(None, gt=0, description="End the run when it has worked this many minutes.")
 
     def has(self, part: Literal["judge_check", "stop_on_conflict", "final_comparison"]) -> bool:
         """Say whether a part is on: as its key says, else with every strategy but the spec's."""
@@ -619,6 +621,8 @@ class Checkpoint(Artefact):
     ended_by: Optional[EndedBy] = None  # why an exhausted run is over
     ending: Optional[str] = None  # the same as a sentence for people, with the evidence
     owned_phrases: Dict[str, str] = Field(default_factory=dict)  # put into the prompts by the tool: phrase to criterion
+    worked: float = 0.0  # s that processes have worked on it (see `budget`)
+    set_aside: float = 0.0  # USD that was spent and is not in `totals`, since --resume-from set those iterations aside
     seeded_from: Optional[Seeding] = None
     totals: Totals = Field(default_factory=Totals)
 

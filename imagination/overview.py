@@ -26,6 +26,7 @@ class Glance:
     best_score: Optional[float] = None
     best_iteration: Optional[int] = None
     problem: Optional[str] = None  # why it is damaged
+    ended_by: Optional[str] = None  # what ended an exhausted run: iterations, cost, time …
 
     def as_dict(self) -> Dict[str, Any]:
         """For `--format json`."""
@@ -58,6 +59,7 @@ def _glance(workspace: Workspace, name: str) -> Glance:
         checkpoint.last_iteration,
         checkpoint.best_score,
         checkpoint.best_iteration,
+        ended_by=checkpoint.ended_by,
     )
 
 

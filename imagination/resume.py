@@ -13,8 +13,20 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 import yaml
 from pydantic import ValidationError
 
+from .budget import cost_of, used_up
 from .errors import ConfigError
-from .model import Checkpoint, Evaluation, Generation, Metadata, Parameters, Pending, Seeding, Totals, Usage
+from .model import (
+    Checkpoint,
+    Evaluation,
+    Generation,
+    Metadata,
+    Parameters,
+    Pending,
+    ProjectSettings,
+    Seeding,
+    Totals,
+    Usage,
+)
 from .scoring import better
 from .setup import Setup
 from .store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store
@@ -30,19 +42,24 @@ class Opening:
     story: str
 
 
-def continues(checkpoint: Optional[Checkpoint], max_iterations: int) -> bool:
-    """Say whether a start without flags goes on with the checkpoint's run: unfinished, or exhausted with more allowed."""
+def continues(checkpoint: Optional[Checkpoint], project: Optional[ProjectSettings]) -> bool:
+    """Say whether a start without flags goes on with the checkpoint's run: unfinished, or exhausted with more allowed.
+
+    `project` holds today's limits; None where rules.yaml cannot be read.
+    """
     if checkpoint is None or checkpoint.status == "passed":
         return False
-    return checkpoint.status != "exhausted" or checkpoint.last_iteration < max_iterations
+    return checkpoint.status != "exhausted" or (project is not None and used_up(project, checkpoint) is None)
 
 
-def settings_in_force(store: Store, max_iterations: int, reset: bool, resume_from: Optional[int]) -> Optional[Path]:
+def settings_in_force(
+    store: Store, project: Optional[ProjectSettings], reset: bool, resume_from: Optional[int]
+) -> Optional[Path]:
     """working/AIGen.yaml when a run goes on; None for a new one, which starts from the configured settings."""
     if reset or not store.generation_file.is_file():
         return None
     checkpoint = store.read_checkpoint()
-    goes_on = resume_from is not None or continues(checkpoint, max_iterations)
+    goes_on = resume_from is not None or continues(checkpoint, project)
     return store.generation_file if checkpoint is not None and goes_on else None
 
 
@@ -64,7 +81,7 @@ def open_run(
     checkpoint = store.read_checkpoint() if not reset else None
     if checkpoint is not None and resume_from is not None:
         return _from(store, setup, checkpoint, resume_from, now)
-    if checkpoint is not None and continues(checkpoint, setup.rules.project.max_iterations):
+    if checkpoint is not None and continues(checkpoint, setup.rules.project):
         if not store.generation_file.is_file():
             store.write_generation(setup.generation)
         run = store.run(checkpoint.run_id)
@@ -83,16 +100,27 @@ def foresee(
     if resume_from is not None:
         known = _known(store, checkpoint)
         _check_first(known, resume_from)
+        _check_budget(known, setup.rules.project, resume_from)
         return f"run {known.run_id} again from iteration {resume_from}"
-    if checkpoint is None or not continues(checkpoint, setup.rules.project.max_iterations):
-        return "a new run"
+    if checkpoint is None or not continues(checkpoint, setup.rules.project):
+        return f"a new run{_over(checkpoint, setup.rules.project)}"
     if seeding is not None:
         raise ConfigError(
             f"--seed-from-ranking starts a new run, but run {checkpoint.run_id} is not finished",
             "add --reset to leave it as it is, or finish it first",
         )
     _check_unchanged(checkpoint, setup)
-    return f"going on with run {checkpoint.run_id} after iteration {checkpoint.last_iteration}"
+    over = used_up(setup.rules.project, checkpoint)
+    ends = f", which ends at once: {over.told}" if over is not None and over.by != "iterations" else ""
+    return f"going on with run {checkpoint.run_id} after iteration {checkpoint.last_iteration}{ends}"
+
+
+def _over(checkpoint: Optional[Checkpoint], project: ProjectSettings) -> str:
+    """What keeps a start from going on with an exhausted run."""
+    over = used_up(project, checkpoint) if checkpoint is not None and checkpoint.status == "exhausted" else None
+    if checkpoint is None or over is None:
+        return ""
+    return f" (run {checkpoint.run_id} is over: {over.told}; raise project.{over.key} to go on with it)"
 
 
 def _new(store: Store, setup: Setup, reset: bool, now: float, seeding: Optional[Seeding]) -> Opening:
@@ -155,6 +183,16 @@ def _check_first(checkpoint: Checkpoint, first: int) -> None:
         )
 
 
+def _check_budget(checkpoint: Checkpoint, project: ProjectSettings, first: int) -> None:
+    """Refuse to set iterations aside for a run that could not make them anew."""
+    over = used_up(project, checkpoint.model_copy(update={"last_iteration": first - 1}))
+    if over is not None and over.by != "iterations":
+        raise ConfigError(
+            f"--resume-from {first}: run {checkpoint.run_id} can make no more pictures: {over.told}",
+            f"raise project.{over.key} in rules.yaml, or start afresh with --reset",
+        )
+
+
 def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: float) -> Opening:
     run = store.run(checkpoint.run_id)
     _restore_settings(store, setup, run, first)
@@ -178,10 +216,14 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "pending": pending,
         "generation_failures": 0,
         "vision_failures": 0,
+        "set_aside": 0.0,
         "totals": spent(totals_of(kept), check.usage, check.seconds) if check else totals_of(kept),
         **best_of(((n, run.evaluation(n)) for n in run.iterations()), setup.rules_sha256),
     }
-    return Opening(run, checkpoint.model_copy(update=update), False, f"run {run.run_id} again from iteration {first}")
+    again_from = checkpoint.model_copy(update=update)
+    aside = round(max(0.0, (cost_of(checkpoint) or 0.0) - (cost_of(again_from) or 0.0)), 9)
+    opened = again_from.model_copy(update={"set_aside": aside})
+    return Opening(run, opened, False, f"run {run.run_id} again from iteration {first}")
 
 
 def _restore_settings(store: Store, setup: Setup, run: Run, first: int) -> None:

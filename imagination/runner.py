@@ -22,13 +22,14 @@ from typing import Callable, Iterator, List, Optional, Tuple, Union
 from rich.console import Console
 
 from .advice import look_over
+from .budget import limits
 from .config import load_rules
 from .creating import find_rules
 from .display import LiveDisplay, PlainDisplay, clean, closing, settings_line
 from .errors import ConfigError, ImaginationError, StoreError, Terminated
 from .judge import Judge
 from .loop import SEED_LIMIT, Loop, Tools
-from .model import RankingMode, Seeding
+from .model import ProjectSettings, RankingMode, Seeding
 from .reply_cache import ReplyCache
 from .resume import foresee, open_run, seeded, settings_in_force
 from .seeding import find_seeding
@@ -278,16 +279,16 @@ def _same_rules(first: Path, second: Path) -> bool:
 
 def _read(order: Order, project: Project, picture: Optional[Path] = None) -> Setup:
     store = Store(project.root)
-    settings = settings_in_force(store, _limit(project), order.reset, order.resume_from)
+    settings = settings_in_force(store, _limits(project), order.reset, order.resume_from)
     return read_setup(project, settings, picture)
 
 
-def _limit(project: Project) -> int:
-    """`max_iterations`; 0 where the rules cannot be read, of which `read_setup` tells together with all the rest."""
+def _limits(project: Project) -> Optional[ProjectSettings]:
+    """What a run may take; None where the rules cannot be read, of which `read_setup` tells together with all the rest."""
     try:
-        return load_rules(project.rules).record.project.max_iterations
+        return load_rules(project.rules).record.project
     except ConfigError:
-        return 0
+        return None
 
 
 def _run(order: Order, project: Project, store: Store, console: Console, begun: threading.Event) -> int:
@@ -343,7 +344,7 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
     lines = [
         f"project    {setup.project.name} ({setup.project.root})",
         f"rules      {len(setup.rules.acceptance_criteria)} criteria, {len(setup.rules.questions)} questions, "
-        f"up to {setup.rules.project.max_iterations} iterations",
+        f"{limits(setup.rules.project)}",
         f"run        {run}",
         f"input      {setup.source_size[0]}x{setup.source_size[1]} px as it will be sent",
         f"workflow   {setup.workflow.path}",

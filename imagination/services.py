@@ -12,7 +12,7 @@ from .errors import ComfyUIError, ImaginationError, NotReady
 from .model import ComfyUISettings, Generation, VisionSettings
 from .rejection import offered_values
 from .setup import Setup, Workflow
-from .vision import Vision
+from .vision import Vision, tells_cost
 from .workflow import apply, classes
 
 BUILTIN = "builtin"  # as comfyui.host and as provider: the engines inside this process
@@ -67,7 +67,16 @@ def preflight(setup: Setup, generator: ComfyUI, eyes: Vision, source: str = "") 
         errors.append(err)
     if errors:
         raise errors[0] if len(errors) == 1 else NotReady(errors)
-    return Readiness(server, choices, warnings)
+    return Readiness(server, choices, (*warnings, *_costless(setup)))
+
+
+def _costless(setup: Setup) -> Tuple[str, ...]:
+    """A limit that can never be reached is told of: what a request costs is known only where the server says."""
+    limit = setup.rules.project.max_cost
+    if limit is None or tells_cost(setup.vision):
+        return ()
+    who = "a server at base_url" if setup.vision.provider == "openrouter" else setup.vision.provider
+    return (f"project.max_cost may have no effect: {who} does not tell what a request costs (max_minutes always has)",)
 
 
 def _check_generator(setup: Setup, generator: ComfyUI, source: str) -> Tuple[str, Dict[str, Tuple[str, ...]]]:

@@ -20,7 +20,7 @@ from .deadline import TICK
 from .errors import ConfigError, VisionBusy, VisionError, VisionRefused, VisionTimedOut
 from .model import Answer, CallRecord, Request, Usage, VisionSettings
 from .ollama import Ollama
-from .openrouter import OpenRouter
+from .openrouter import OpenRouter, is_public, openrouter_url
 from .providers import Provider, Reply, clean_key, usage_of
 from .vision_policy import (
     FIRST_SEED,
@@ -313,6 +313,12 @@ def _work_off(waiting: List[Tuple[Callable[[], T], Future[Union[T, VisionError]]
             future.set_result(_settled(thunk))
         except BaseException as err:
             future.set_exception(err)
+
+
+def tells_cost(settings: VisionSettings) -> bool:
+    """Whether the provider or its fallback says what a request costs: OpenRouter does, a server of one's own does not."""
+    asked = ((settings.provider, settings.base_url), (settings.fallback_provider, settings.fallback_base_url))
+    return any(name == "openrouter" and is_public(openrouter_url(url or "")) for name, url in asked)
 
 
 # --- building ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any, Dict, List
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from desk import ROOT, Desk, checkpoint, png, tree
+from desk import ROOT, Desk, checkpoint, png, rules, tree
 
 from imagination import images
 from imagination.config import load_rules
@@ -232,13 +232,36 @@ def test_the_list_tells_state_last_run_and_best_score(desk: Desk) -> None:
     assert listed()["good"]["last_run"] == run_id
     assert listed()["good"]["best_score"] == 100.0
     assert listed()["fresh"] == {
-        **dict.fromkeys(("last_run", "updated_at", "best_score", "best_iteration", "problem")),
+        **dict.fromkeys(("last_run", "updated_at", "best_score", "best_iteration", "problem", "ended_by")),
         "name": "fresh",
         "path": str(desk.root / "projects" / "fresh"),
         "state": "new",
         "runs": 0,
         "iterations": 0,
     }
+
+
+def test_a_run_that_a_limit_ended_goes_on_when_it_is_raised(desk: Desk) -> None:
+    project = desk.project("slow", passes=False, iterations=2)
+    limited = rules("slow", passes=False, iterations=2)
+    limited["project"].update(max_minutes=0.0001, max_cost=2)
+    desk.write(project / "config" / "rules.yaml", limited)
+    ended = desk.run("--project", "slow")
+    assert ended.exit_code == 1
+    assert "max_cost may have no effect: builtin" in ended.output
+    assert "minutes, and project.max_minutes allows 0.0001" in ended.output
+    made = checkpoint(project)["last_iteration"]
+    assert made < 2
+    assert re.search(r"slow +exhausted \(time\) ", ctl("project", "list").output)
+    assert (listed()["slow"]["state"], listed()["slow"]["ended_by"]) == ("exhausted", "time")
+    told = desk.run("--project", "slow", "--dry-run").output
+    assert "up to 2 iterations, 2 USD, 0.0001 minutes" in told
+    assert "a new run (run" in told and "raise project.max_minutes to go on with it" in told
+    desk.write(project / "config" / "rules.yaml", rules("slow", passes=False, iterations=2))
+    assert "going on with run" in desk.run("--project", "slow", "--dry-run").output
+    assert desk.run("--project", "slow").exit_code == 1
+    assert (checkpoint(project)["last_iteration"], checkpoint(project)["ended_by"]) == (2, "iterations")
+    assert re.search(r"slow +exhausted  ", ctl("project", "list").output)
 
 
 def lock_note(project: Path, pid: Any) -> None:

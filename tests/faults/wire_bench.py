@@ -22,6 +22,7 @@ from imagination.display import LiveDisplay, PlainDisplay
 from imagination.errors import ImaginationError
 from imagination.judge import Judge
 from imagination.loop import Loop, Observer, Outcome, Tools
+from imagination.model import ProjectSettings
 from imagination.reply_cache import ReplyCache
 from imagination.resume import open_run, settings_in_force
 from imagination.sandbox import start_generator, start_vision
@@ -119,8 +120,8 @@ class WireBench:
             proxy.close()
 
     def run(self) -> Result:
-        limit = ITERATIONS
-        setup = read_setup(self.project, settings_in_force(self.store, limit, False, None))
+        limits = ProjectSettings(max_iterations=ITERATIONS)
+        setup = read_setup(self.project, settings_in_force(self.store, limits, False, None))
         setting = setup.vision.model_copy(update={"base_url": self.vision.url, "fallback_base_url": self.fallback.url})
         ear, ids = Ear(), itertools.count(1)
         outcome: Optional[Outcome] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Type
 
@@ -186,6 +187,7 @@ class Bench:
         self.seeds = iter(range(1000, 2000))
         # off: a second generator makes the first one's pictures again, and a script judges them anew
         self.remembers: Optional[Type[ReplyCache]] = None
+        self.clock: Callable[[], float] = time.monotonic
         self.ids = iter(f"job-{n}" for n in range(1, 1000))
 
     def write(self, name: str, data: Any) -> None:
@@ -208,8 +210,8 @@ class Bench:
         observer: Optional[Observer] = None,
     ) -> Outcome:
         """One process's worth of running."""
-        limit = load_rules(self.project.rules).record.project.max_iterations
-        setup = read_setup(self.project, settings_in_force(self.store, limit, reset, resume_from))
+        limits = load_rules(self.project.rules).record.project
+        setup = read_setup(self.project, settings_in_force(self.store, limits, reset, resume_from))
         seeding = find_seeding(self.store, seed_from, seed_mode) if seed_from else None
         now = 1_768_000_000.0
         opening = open_run(self.store, setup, reset=reset, resume_from=resume_from, now=now, seeding=seeding)
@@ -224,6 +226,7 @@ class Bench:
             observer or Observer(),
             {"sampler_name": ("euler", "dpmpp_2m"), "scheduler": ("normal", "karras")},
             draw_seed=lambda: next(self.seeds),
+            clock=self.clock,
             new_id=lambda: next(self.ids),
         )
         return Loop(setup, self.store, opening, tools).run()

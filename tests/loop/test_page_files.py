@@ -15,7 +15,7 @@ from imagination import page_copy, page_rebuild, pages
 from imagination.chronicle import Chronicle
 from imagination.errors import ExecutionFailed, WorkflowRejected
 from imagination.loop import Observer
-from imagination.model import CallRecord, Duel, FinalComparison, JudgeCheck
+from imagination.model import CallRecord, Duel, FinalComparison, JudgeCheck, ProjectSettings
 from imagination.page_rows import row
 from imagination.resume import Opening, settings_in_force
 from imagination.setup import read_setup
@@ -387,7 +387,7 @@ def test_the_output_tells_why_a_run_ended_without_a_pass(bench: Bench) -> None:
     checkpoint = bench.store.read_checkpoint()
     assert checkpoint is not None
     ended = checkpoint.model_copy(update={"ended_by": "cost", "ending": "It has cost 2 USD."})
-    setup = read_setup(bench.project, settings_in_force(bench.store, 1, False, None))
+    setup = read_setup(bench.project, settings_in_force(bench.store, ProjectSettings(max_iterations=1), False, None))
     for status, told in (("exhausted", ("cost", "It has cost 2 USD.")), ("passed", (None, None))):
         book = Chronicle(setup, bench.store, Opening(last_run(bench), ended, False, ""))
         book.remember()

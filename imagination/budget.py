@@ -1,0 +1,59 @@
+"""What a run may take, and whether it has taken it: iterations, money, time. Pure.
+
+What counts as cost is what servers said of every request of the run, with those of iterations that were set aside; a request
+of which no server says anything counts as free. What counts as time is what processes have worked on the run, each from
+opening it to its last word on disk: making pictures, waiting in ComfyUI's queue, asking, pausing between attempts, also for
+iterations that were set aside. The time in which no process worked does not count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from .model import Checkpoint, EndedBy, ProjectSettings
+
+PENNY = 1e-9  # USD; sums of costs are a little less than they should be
+
+
+@dataclass(frozen=True)
+class UsedUp:
+    """A limit that is reached: which one, its key in rules.yaml, and the figures in a sentence."""
+
+    by: EndedBy
+    key: str
+    told: str
+
+    @property
+    def sentence(self) -> str:
+        """The figures as a sentence that stands by itself."""
+        return f"{self.told[:1].upper()}{self.told[1:]}."
+
+
+def used_up(project: ProjectSettings, checkpoint: Checkpoint) -> Optional[UsedUp]:
+    """The limit that a run has reached, or None while it may make another picture."""
+    made, cost, minutes = checkpoint.last_iteration, cost_of(checkpoint), checkpoint.worked / 60
+    if made >= project.max_iterations:
+        return UsedUp("iterations", "max_iterations", f"it has made all {project.max_iterations} iterations")
+    if project.max_cost is not None and cost is not None and cost >= project.max_cost - PENNY:
+        limit = f"project.max_cost allows {project.max_cost:g} USD"
+        return UsedUp("cost", "max_cost", f"it has cost {cost:.4f} USD, and {limit}")
+    if project.max_minutes is not None and minutes >= project.max_minutes:
+        limit = f"project.max_minutes allows {project.max_minutes:g}"
+        return UsedUp("time", "max_minutes", f"it has worked for {minutes:.1f} minutes, and {limit}")
+    return None
+
+
+def cost_of(checkpoint: Checkpoint) -> Optional[float]:
+    """What a run has cost so far, in USD; None where no server has said."""
+    pending = checkpoint.pending.usage.cost if checkpoint.pending else None
+    known = [cost for cost in (checkpoint.totals.usage.cost, pending, checkpoint.set_aside or None) if cost is not None]
+    return sum(known) if known else None
+
+
+def limits(project: ProjectSettings) -> str:
+    """What a run may take, for people."""
+    told = [f"up to {project.max_iterations} iterations"]
+    told += [f"{project.max_cost:g} USD"] if project.max_cost is not None else []
+    told += [f"{project.max_minutes:g} minutes"] if project.max_minutes is not None else []
+    return ", ".join(told)
