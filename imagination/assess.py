@@ -6,14 +6,15 @@ What the model does not answer is put on record as unanswered, never made up: de
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar, Union
 
 from typing_extensions import Protocol
 
 from . import images
+from .combined import Sections, ask_at_once
 from .confirm import confirmed
-from .errors import VisionError
+from .errors import VisionBusy, VisionError, VisionUnreachable
 from .judge import Judge, answers_record, evaluation_record
 from .model import Answers, CallRecord, Comparison, Evaluation, Picture, Rules, Usage, Value, VisionSettings
 from .store import Run
@@ -68,22 +69,58 @@ class Assessor:
             answers = answers if answers and answers.aivis_metadata.success else None
             comparison = comparison if comparison and comparison.source == "aivis" else None
             evaluation = None
-        answers, comparison = self._look(iteration, png, result, answers, comparison, timings)
+        measured = comparison.measured if comparison else images.likeness(self.fingerprint, images.fingerprint(png))
+        found = Sections(answers, comparison)
+        if self.settings.calls == "combined" and evaluation is None and (not again or self._is_empty(found)):
+            found = self._at_once(iteration, measured, result, found, timings)
+        answers, comparison = self._look(iteration, measured, result, found.answers, found.comparison, timings)
         if evaluation is None:
-            evaluation = self._evaluate(iteration, result, answers, outlook or Outlook(), timings)
+            evaluation = self._evaluate(iteration, result, answers, found, outlook or Outlook(), timings)
         return Assessment(answers, comparison, evaluation, timings)
+
+    def _is_empty(self, found: Sections) -> bool:
+        return found.comparison is None and (found.answers is None or not self.rules.questions)
+
+    def _at_once(
+        self, iteration: int, measured: float, result: Picture, known: Sections, timings: Dict[str, float]
+    ) -> Sections:
+        """Ask everything in one request, and put on disk what is new but for the verdicts, which are yet to be confirmed.
+
+        What cannot be read stays None. A process that was killed before the verdicts were on disk asks this again, which
+        the cache answers.
+        """
+
+        def ask() -> Sections:
+            return ask_at_once(self.judge, iteration, self.original, result, measured)
+
+        try:
+            found = self._timed("combined", ask, timings)()
+        except VisionError as err:
+            if not isinstance(err.__cause__, (VisionUnreachable, VisionBusy)):
+                return replace(known, untold=usage_of(err))
+            return Sections(  # nobody is there to answer three smaller questions either
+                known.answers or (self._unanswered(iteration, err, Usage()) if self.rules.questions else None),
+                known.comparison or self._uncompared(iteration, err, measured, Usage()),
+                self._unjudged(iteration, err, usage_of(err)),
+            )
+        for kind, new, old in (
+            ("questions", found.answers, known.answers),
+            ("comparison", found.comparison, known.comparison),
+        ):
+            if new is not None and old is None:
+                self.run.write(kind, new)
+        return replace(found, answers=known.answers or found.answers, comparison=known.comparison or found.comparison)
 
     def _look(
         self,
         iteration: int,
-        png: bytes,
+        measured: float,
         result: Picture,
         answers: Optional[Answers],
         comparison: Optional[Comparison],
         timings: Dict[str, float],
     ) -> Any:
         """Answers and comparison, those that are missing asked for together."""
-        measured = comparison.measured if comparison else images.likeness(self.fingerprint, images.fingerprint(png))
 
         def answer() -> Answers:
             if not self.rules.questions:
@@ -99,9 +136,9 @@ class Assessor:
         ]
         got_answers, got_comparison = self.eyes.together(*wanted)
         if isinstance(got_answers, VisionError):
-            got_answers = self._unanswered(iteration, got_answers)
+            got_answers = self._unanswered(iteration, got_answers, usage_of(got_answers))
         if isinstance(got_comparison, VisionError):
-            got_comparison = self._uncompared(iteration, got_comparison, measured)
+            got_comparison = self._uncompared(iteration, got_comparison, measured, usage_of(got_comparison))
         return got_answers, got_comparison
 
     def _timed(self, purpose: str, ask: Callable[[], T], timings: Dict[str, float]) -> Callable[[], T]:
@@ -121,14 +158,14 @@ class Assessor:
 
         return timed
 
-    def _unanswered(self, iteration: int, err: VisionError) -> Answers:
+    def _unanswered(self, iteration: int, err: VisionError, usage: Usage) -> Answers:
         self.warn(f"the questions got no answer: {err}")
         values: Dict[str, Value] = {q.field: None for q in self.rules.questions}
-        answers = answers_record(iteration, values, failed_call(err, self.unheard()), usage_of(err))
+        answers = answers_record(iteration, values, failed_call(err, self.unheard()), usage)
         self.run.write("questions", answers)
         return answers
 
-    def _uncompared(self, iteration: int, err: VisionError, measured: float) -> Comparison:
+    def _uncompared(self, iteration: int, err: VisionError, measured: float, usage: Usage) -> Comparison:
         self.warn(f"the comparison got no answer, likeness is measured from pixels: {err}")
         comparison = Comparison(
             iteration=iteration,
@@ -138,33 +175,46 @@ class Assessor:
             analysis="",
             measured=measured,
             aivis_metadata=failed_call(err, self.unheard()),
-            usage=usage_of(err),
+            usage=usage,
         )
         self.run.write("comparison", comparison)
         return comparison
 
     def _evaluate(
-        self, iteration: int, result: Picture, answers: Answers, outlook: Outlook, timings: Dict[str, float]
+        self,
+        iteration: int,
+        result: Picture,
+        answers: Answers,
+        found: Sections,
+        outlook: Outlook,
+        timings: Dict[str, float],
     ) -> Evaluation:
+        """The verdicts, confirmed; the first ones are `found` already where all was asked in one request."""
+
+        took = [found.untold, *([found.evaluation.usage] if found.evaluation else [])]
+
         def look(number: int, fields: Optional[Sequence[str]]) -> Evaluation:
             self.asking("evaluation" if number == 0 else "second_look")
-            return self.judge.evaluate(iteration, self.original, result, answers.answers, number, fields)
+            seen = self.judge.evaluate(iteration, self.original, result, answers.answers, number, fields)
+            took.append(seen.usage)
+            return seen
 
         def ask() -> Evaluation:
-            first = look(0, None)
-            return confirmed(first, look, self.looks, outlook) if self.looks else first
+            first = found.evaluation or look(0, None)
+            first = first.model_copy(update={"usage": found.untold + first.usage})
+            return confirmed(first, look, self.looks, outlook) if self.looks and first.source == "aivis" else first
 
         try:
             return self._timed("evaluation", ask, timings)()
         except VisionError as err:
-            self.warn(f"the picture could not be judged, it is kept unjudged: {err}")
-            call, usage = failed_call(err, self.unheard()), usage_of(err)
-            criteria = self.rules.acceptance_criteria
-            evaluation = evaluation_record(
-                iteration, criteria, {}, {}, call, usage, self.judge.rules_sha256, judged=False
-            )
-            self.run.write("evaluation", evaluation)
-            return evaluation
+            return self._unjudged(iteration, err, sum(took, usage_of(err)))
+
+    def _unjudged(self, iteration: int, err: VisionError, usage: Usage) -> Evaluation:
+        self.warn(f"the picture could not be judged, it is kept unjudged: {err}")
+        call, criteria = failed_call(err, self.unheard()), self.rules.acceptance_criteria
+        evaluation = evaluation_record(iteration, criteria, {}, {}, call, usage, self.judge.rules_sha256, judged=False)
+        self.run.write("evaluation", evaluation)
+        return evaluation
 
     def unheard(self) -> CallRecord:
         """The record of a call that was not made, or that left none."""

@@ -33,6 +33,7 @@ DOING = {
     "comparison": "comparing with the original",
     "evaluation": "marking the criteria",
     "second_look": "making sure of the verdict",
+    "combined": "looking at the picture",
     "suggestion": "asking for better settings",
     "improvement": "improving the prompts",
     "judge_check": "trying the judge on the unedited original",

@@ -100,25 +100,15 @@ class Judge:
         )
         accept = criteria_schema(criteria, lenient=True)
         got = self.vision.ask(Request("evaluation", instruction, (original, result), bounded(schema), accept, look))
-        values, reasons = _split(criteria, got.values)
+        values, reasons = split_verdicts(criteria, got.values)
         return evaluation_record(iteration, criteria, values, reasons, got.call, got.usage, self.rules_sha256)
 
     def compare(self, iteration: int, original: Picture, result: Picture, measured: float) -> Comparison:
         """Let the model say how like the original the result is."""
         instruction = self.templates.fill("comparison", shape=shape_of(COMPARISON), description=self.description)
         schema = bounded(COMPARISON, LONG_TEXT)
-        got = self.vision.ask(Request("comparison", instruction, (original, result), schema, _COMPARISON_READ))
-        similarity = got.values.get("similarity_score")
-        return Comparison(
-            iteration=iteration,
-            source="aivis" if similarity is not None else "measured",
-            similarity_score=measured if similarity is None else float(similarity),
-            differences=[str(d) for d in got.values.get("differences") or []],
-            analysis=str(got.values.get("analysis") or ""),
-            measured=measured,
-            aivis_metadata=got.call,
-            usage=got.usage,
-        )
+        got = self.vision.ask(Request("comparison", instruction, (original, result), schema, COMPARISON_READ))
+        return comparison_record(iteration, got.values, measured, got.call, got.usage)
 
     def improve(
         self,
@@ -180,6 +170,23 @@ def answers_record(iteration: int, values: Dict[str, Value], call: CallRecord, u
     return Answers(iteration=iteration, answers=values, unanswered=unanswered, aivis_metadata=call, usage=usage)
 
 
+def comparison_record(
+    iteration: int, values: Mapping[str, Any], measured: float, call: CallRecord, usage: Usage
+) -> Comparison:
+    """The likeness as the model says it, else as it was measured."""
+    similarity = values.get("similarity_score")
+    return Comparison(
+        iteration=iteration,
+        source="aivis" if similarity is not None else "measured",
+        similarity_score=measured if similarity is None else float(similarity),
+        differences=[str(d) for d in values.get("differences") or []],
+        analysis=str(values.get("analysis") or ""),
+        measured=measured,
+        aivis_metadata=call,
+        usage=usage,
+    )
+
+
 def evaluation_record(
     iteration: int,
     criteria: Sequence[Criterion],
@@ -220,7 +227,7 @@ def _in_turn(criteria: List[Criterion], look: int) -> List[Criterion]:
     return turned[::-1] if look % 2 else turned
 
 
-def _split(criteria: Sequence[Criterion], got: Mapping[str, Any]) -> Tuple[Dict[str, Value], Dict[str, str]]:
+def split_verdicts(criteria: Sequence[Criterion], got: Mapping[str, Any]) -> Tuple[Dict[str, Value], Dict[str, str]]:
     """Verdicts and reasons out of `{field: {reason, verdict}}`."""
     values: Dict[str, Value] = {}
     reasons: Dict[str, str] = {}
@@ -250,7 +257,7 @@ COMPARISON: Schema = {
     "required": ["differences", "analysis", "similarity_score"],
     "additionalProperties": False,
 }
-_COMPARISON_READ: Schema = {**COMPARISON, "required": ["similarity_score"]}
+COMPARISON_READ: Schema = {**COMPARISON, "required": ["similarity_score"]}
 IMPROVEMENT: Schema = {
     "type": "object",
     "properties": {"positive": {"type": "string"}, "negative": {"type": "string"}},
@@ -272,7 +279,7 @@ SUGGESTION: Schema = {
 
 def questions_schema(questions: Sequence[Question]) -> Schema:
     """Each question under its own field, nullable, with its bounds: an answer outside them is no answer."""
-    return _object({q.field: question_schema(q) for q in questions})
+    return object_schema({q.field: question_schema(q) for q in questions})
 
 
 def question_schema(question: Question) -> Schema:
@@ -304,10 +311,10 @@ def criteria_schema(criteria: Sequence[Criterion], lenient: bool = False) -> Sch
         verdict: Schema = {"type": [criterion.type, "null"], "description": criterion.question}
         if criterion.type == "array":
             verdict["items"] = _items(criterion.items)
-        parts[criterion.field] = _object({"reason": {"type": "string"}, "verdict": verdict})
+        parts[criterion.field] = object_schema({"reason": {"type": "string"}, "verdict": verdict})
         if lenient:
             parts[criterion.field]["required"] = ["verdict"]
-    return _object(parts)
+    return object_schema(parts)
 
 
 def bounded(schema: Schema, longest: int = SHORT_TEXT) -> Schema:
@@ -336,7 +343,7 @@ def _items(items: Any) -> Schema:
     return dict(items) if items else {"type": "string"}
 
 
-def _object(properties: Dict[str, Schema]) -> Schema:
+def object_schema(properties: Dict[str, Schema]) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
@@ -345,9 +352,12 @@ __all__: List[str] = [
     "Judge",
     "answers_record",
     "bounded",
+    "comparison_record",
     "criteria_schema",
     "evaluation_record",
+    "object_schema",
     "questions_schema",
+    "split_verdicts",
 ]
 
 

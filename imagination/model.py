@@ -357,6 +357,7 @@ class Request:
     schema: Optional[Mapping[str, Any]] = None
     accept: Optional[Mapping[str, Any]] = None
     look: int = 0  # how often this was asked before: another look gets another seed of the model
+    in_parts: bool = False  # a part is an answer: what is left out is asked for by the caller, in other words
 
 
 class Usage(Frozen):

@@ -25,6 +25,7 @@ TEMPLATES: Mapping[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
     "evaluation": (("criteria", "shape"), ("answers", "description")),
     "second_look": (("criteria", "shape"), ("answers", "description")),
     "comparison": (("shape",), ("description",)),
+    "combined": (("questions", "criteria", "shape"), ("description",)),
     "duel": (("criteria", "shape"), ("description",)),
     "improvement": (
         ("positive", "negative", "failed", "shape"),

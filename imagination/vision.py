@@ -157,7 +157,7 @@ class Vision:
         started = self._clock()
         first = looking(backend.first, request.look)
         reply, readout = self._attempts(backend, request, first, ledger)
-        if readout.missing:
+        if readout.missing and not request.in_parts:
             readout = self._complete(backend, request, first, readout, ledger)
         call = CallRecord(
             provider=backend.name,

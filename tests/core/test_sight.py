@@ -9,7 +9,9 @@ from typing import Any, Dict, Optional
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
+from imagination.combined import combined_schema
 from imagination.duels import DUEL
+from imagination.model import Criterion, Question
 from imagination.sandbox.claims import CANNOT_TELL, Scene, answer, shown
 from imagination.sandbox.sight import reply
 
@@ -389,3 +391,17 @@ def test_three_pictures_without_a_choice_are_no_duel() -> None:
     schema = {"type": "object", "properties": {"dark": {"type": "boolean", "description": "Is the picture dark?"}}}
     told = json.loads(reply("look", [house(), PICTURES["bright"], PICTURES["dark"]], schema))
     assert told == {"dark": True}
+
+
+def test_questions_comparison_and_criteria_in_one_are_answered_as_each_alone() -> None:
+    criteria = [
+        Criterion(field="is_warm", question="Is the light warm?"),
+        Criterion(field="dark", question="Is it dark?"),
+    ]
+    questions = [Question(field="tone", question="Which colours are there?", type="array")]
+    whole = combined_schema(questions, criteria)
+    for name in PICTURES:
+        pictures = [PICTURES["plain"], PICTURES[name]]
+        alone = {part: json.loads(reply("Look.", pictures, schema)) for part, schema in whole["properties"].items()}
+        assert json.loads(reply("Look.", pictures, whole)) == alone
+        assert list(alone["criteria"]["is_warm"]) == ["reason", "verdict"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Type
 
@@ -128,6 +129,9 @@ class ScriptedVision:
         return Answer(values, "A car stands in a field. It is blue.", (), call, Usage(requests=1, cost=0.01))
 
     def _values(self, request: Request) -> Dict[str, Any]:
+        if request.purpose == "combined":
+            names = {"questions": "questions", "comparison": "comparison", "criteria": "evaluation"}
+            return {part: self._values(replace(request, purpose=purpose)) for part, purpose in names.items()}
         if request.purpose == "questions":
             return {"main_colour": "blue"}
         if request.purpose == "comparison":

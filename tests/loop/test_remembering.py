@@ -6,7 +6,7 @@ import json
 from typing import Any, List
 
 import pytest
-from scripted import ALL, HALF, NONE, Bench, ScriptedGenerator, ScriptedVision
+from scripted import ALL, HALF, NONE, VISION, Bench, ScriptedGenerator, ScriptedVision
 
 from imagination.model import Answer, Request
 from imagination.reply_cache import ReplyCache
@@ -91,3 +91,17 @@ def test_another_model_is_another_question(remembering: Bench) -> None:
     vision = ScriptedVision([ALL])
     assert remembering.run(ScriptedGenerator(), vision, resume_from=1).passed
     assert vision.count("evaluation") == 1
+
+
+def test_a_run_with_combined_calls_comes_to_the_same_with_a_third_of_the_looks(bench: Bench) -> None:
+    histories = []
+    for calls, looks in (("staged", 9), ("combined", 3)):
+        bench.write("AIVis.yaml", {**VISION, "calls": calls})
+        vision = ScriptedVision([NONE, HALF, ALL], 0.95)
+        outcome = bench.run(ScriptedGenerator(), vision, reset=True)
+        assert len([request for request in vision.asked if len(request.pictures) == 2]) == looks
+        assert outcome.checkpoint.totals.usage.requests == len(vision.asked)
+        histories.append(
+            [(m.evaluation, m.comparison, m.questions, m.prompts_used, m.decision) for m in outcome.history]
+        )
+    assert histories[0] == histories[1]
