@@ -14,7 +14,9 @@ from .votes import Outlook, Rates, Vote
 FROM = 5  # pictures; fewer say too little
 BELOW = 0.07  # chance that two criteria hold together, at the settings best for both of them
 SEEN = 0.8  # chance from which a criterion counts as met in a picture, or 1 - this as missed
-WAYS_OUT = "ask less of one of them, take one out, or choose another checkpoint or workflow"
+WAYS_OUT = (
+    "ask less of one of them, take one out, choose another checkpoint or workflow, or set stop_on_conflict: false"
+)
 
 
 @dataclass(frozen=True)

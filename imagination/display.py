@@ -271,6 +271,10 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
             key = f"project.{RAISED[best.ended_by]}"
             told_more = f"to go on, raise {key} in rules.yaml; else the same command starts a new run"
             console.print(Text(told_more, "dim"), soft_wrap=True)
+        lost = _lost_at_the_end(outcome)
+        if lost is not None:
+            told = f"the last iterations brought no picture; make them again with --resume-from {lost}"
+            console.print(Text(told, "bold yellow"), soft_wrap=True)
     unjudged = [str(m.iteration) for m in outcome.history if m.status == "ok" and not _was_judged(m)]
     if unjudged:
         console.print(Text(f"never judged, the model gave no answer: iteration {', '.join(unjudged)}", "bold yellow"))
@@ -279,6 +283,16 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
     console.print(Text(f"took {duration(best.totals.seconds)}, {usage.requests} vision requests{cost}", "dim"))
     if best.best_iteration is not None:
         console.print(Text(f"output: {output}"), soft_wrap=True)
+
+
+def _lost_at_the_end(outcome: Outcome) -> Optional[int]:
+    """The first of the iterations at the end that failed, as by a server that died; None where the last one has a picture."""
+    lost = None
+    for metadata in reversed(outcome.history):
+        if metadata.status == "ok":
+            break
+        lost = metadata.iteration
+    return lost
 
 
 def _table(outcome: Outcome) -> Table:

@@ -49,6 +49,8 @@ def continues(checkpoint: Optional[Checkpoint], project: Optional[ProjectSetting
     """
     if checkpoint is None or checkpoint.status == "passed":
         return False
+    if checkpoint.ended_by == "conflict" and project is not None and project.has("stop_on_conflict"):
+        return False  # it would end the same way; new rules make a new run
     return checkpoint.status != "exhausted" or (project is not None and used_up(project, checkpoint) is None)
 
 

@@ -117,3 +117,18 @@ def test_durations(seconds: float, told: str) -> None:
 def test_clean_keeps_one_line_and_a_limit() -> None:
     assert clean("a\n\tb\x00c") == "a b c"
     assert clean("x" * 20, 10) == "x" * 9 + "…"
+
+
+def test_iterations_that_a_dead_server_cost_are_told_of_at_the_end(bench: Bench) -> None:
+    console = terminal(120)
+    bench.rules(max_iterations=3)
+    gone = ExecutionFailed("KSampler (node 3): out of memory")
+    run_on(bench, console, ScriptedVision([NONE]), {2: gone, 3: gone})
+    assert "the last iterations brought no picture; make them again with --resume-from 2" in "\n".join(shown(console))
+
+
+def test_a_failed_iteration_in_the_middle_is_nothing_to_make_again(bench: Bench) -> None:
+    console = terminal(120)
+    bench.rules(max_iterations=3)
+    run_on(bench, console, ScriptedVision([NONE]), {2: ExecutionFailed("KSampler (node 3): out of memory")})
+    assert "make them again" not in "\n".join(shown(console))
