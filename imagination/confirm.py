@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from .model import Evaluation, Usage
 from .scoring import score
-from .votes import SURE_PASS, Outlook, Vote, in_doubt, settled, worth_another_look
+from .votes import Outlook, Vote, in_doubt, ruled_out, worth_another_look
 
 Look = Callable[[int, Optional[Sequence[str]]], Evaluation]  # number of the look, fields to mark
 
@@ -25,8 +25,8 @@ def confirmed(first: Evaluation, look: Look, most: int, outlook: Outlook) -> Eva
     posteriors = outlook.posteriors(votes)
     seen = [first]
     if worth_another_look({name: cast[0] for name, cast in votes.items()}):
-        while settled(posteriors) is None and len(seen) <= most:
-            seen.append(look(len(seen), in_doubt(posteriors)))
+        while in_doubt(posteriors, votes) and not ruled_out(posteriors) and len(seen) <= most:
+            seen.append(look(len(seen), in_doubt(posteriors, votes)))
             for name, cast in seen[-1].votes.items():
                 votes[name].extend(cast)
             posteriors = outlook.posteriors(votes)
@@ -35,7 +35,7 @@ def confirmed(first: Evaluation, look: Look, most: int, outlook: Outlook) -> Eva
 
 def _summed(seen: Sequence[Evaluation], votes: Dict[str, List[Vote]], posteriors: Dict[str, float]) -> Evaluation:
     first = seen[0]
-    results = _results(first, len(seen), posteriors)
+    results = _results(first, votes, posteriors)
     values, reasons = dict(first.values), dict(first.reasons)
     for each in seen[1:]:
         for name, value in each.values.items():
@@ -63,12 +63,12 @@ def _summed(seen: Sequence[Evaluation], votes: Dict[str, List[Vote]], posteriors
     return first.model_copy(update=changes)
 
 
-def _results(first: Evaluation, looks: int, posteriors: Dict[str, float]) -> Dict[str, bool]:
+def _results(first: Evaluation, votes: Dict[str, List[Vote]], posteriors: Dict[str, float]) -> Dict[str, bool]:
     """Verdicts in the order of the rules. A full pass takes certainty of each; of a picture that fails, the likelier counts."""
-    if settled(posteriors) is True:
-        return dict.fromkeys(first.criteria_results, True)
-    if looks == 1 and not all(first.criteria_results.values()):
+    looked_again = any(len(cast) > 1 for cast in votes.values())
+    if not looked_again and not all(first.criteria_results.values()):
         return dict(first.criteria_results)
-    failing = settled(posteriors) is False
-    needed = 0.5 if failing else SURE_PASS
-    return {name: posteriors.get(name, 0.0) > needed for name in first.criteria_results}
+    doubtful = in_doubt(posteriors, votes)
+    if ruled_out(posteriors):
+        return {name: posteriors.get(name, 0.0) > 0.5 for name in first.criteria_results}
+    return {name: name not in doubtful for name in first.criteria_results}

@@ -109,13 +109,11 @@ def worth_another_look(first: Mapping[str, Vote]) -> bool:
     return failed <= 1 or failed <= min(WORTH_A_LOOK, len(first) - 1)
 
 
-def settled(posteriors: Mapping[str, float]) -> Optional[bool]:
-    """True: every criterion is surely met. False: one surely is not, or two hardly are. None: in doubt."""
-    if any(p < SURE_FAIL for p in posteriors.values()) or sum(p < HARDLY for p in posteriors.values()) > 1:
-        return False
-    return True if all(p > SURE_PASS for p in posteriors.values()) else None
+def ruled_out(posteriors: Mapping[str, float]) -> bool:
+    """Say whether a picture cannot pass any more: one criterion is surely not met, or two hardly are."""
+    return any(p < SURE_FAIL for p in posteriors.values()) or sum(p < HARDLY for p in posteriors.values()) > 1
 
 
-def in_doubt(posteriors: Mapping[str, float]) -> List[str]:
-    """The criteria that another look could settle."""
-    return [name for name, p in posteriors.items() if p <= SURE_PASS]
+def in_doubt(posteriors: Mapping[str, float], votes: Mapping[str, Sequence[Vote]]) -> List[str]:
+    """The criteria that another look could settle. A single vote settles no pass, whatever is thought of the judge."""
+    return [name for name, p in posteriors.items() if p <= SURE_PASS or len(votes[name]) < 2]

@@ -151,7 +151,7 @@ def conflicts(results: Sequence[Result], chosen: Sequence[World]) -> str:
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=160, help="worlds in each half")
+    parser.add_argument("--count", type=int, default=400, help="worlds in each half")
     parser.add_argument("--half", choices=["open", "held", "both"], default="both")
     parser.add_argument("--parts", action="store_true", help="switch parts off, one at a time")
     options = parser.parse_args(arguments)

@@ -6,7 +6,7 @@ from typing import Dict, List, Optional
 
 import pytest
 
-from imagination.votes import Outlook, Rates, in_doubt, measured_rates, posterior, settled, worth_another_look
+from imagination.votes import Outlook, Rates, in_doubt, measured_rates, posterior, ruled_out, worth_another_look
 
 T, F, N = True, False, None
 
@@ -63,19 +63,20 @@ def test_rates_are_measured_from_quarrels() -> None:
 @pytest.mark.parametrize(
     ("posteriors", "expected"),
     [
-        ({"a": 0.98, "b": 0.99}, True),
-        ({"a": 0.98, "b": 0.97}, None),
-        ({"a": 0.98, "b": 0.019}, False),
-        ({"a": 0.04, "b": 0.04}, False),  # two that are hardly met
-        ({"a": 0.04, "b": 0.99}, None),
+        ({"a": 0.98, "b": 0.99}, False),
+        ({"a": 0.98, "b": 0.019}, True),
+        ({"a": 0.04, "b": 0.04}, True),  # two that are hardly met
+        ({"a": 0.04, "b": 0.99}, False),
     ],
 )
-def test_a_picture_is_settled(posteriors: Dict[str, float], expected: Optional[bool]) -> None:
-    assert settled(posteriors) is expected
+def test_a_picture_is_ruled_out(posteriors: Dict[str, float], expected: bool) -> None:
+    assert ruled_out(posteriors) is expected
 
 
 def test_only_what_is_in_doubt_is_asked_again() -> None:
-    assert in_doubt({"a": 0.98, "b": 0.5, "c": 0.03}) == ["b", "c"]
+    votes = {"a": [T, T], "b": [T, F], "c": [F], "d": [T]}
+    posteriors = {"a": 0.98, "b": 0.5, "c": 0.03, "d": 0.99}
+    assert in_doubt(posteriors, votes) == ["b", "c", "d"]  # d: one vote settles no pass
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,6 @@ def test_a_picture_is_worth_another_look(first: List[Optional[bool]], expected: 
 def test_three_passes_settle_even_what_was_hardly_hoped_for() -> None:
     """Else an early, lucky picture could never be accepted, however often the judge says that it is right."""
     hopeless = Outlook(expected={"a": 0.0})
-    assert settled(hopeless.posteriors({"a": [T, T]})) is None
-    assert settled(hopeless.posteriors({"a": [T, T, T]})) is True
-    assert settled(Outlook(expected={"a": 1.0}).posteriors({"a": [T]})) is None
+    two, three = {"a": [T, T]}, {"a": [T, T, T]}
+    assert in_doubt(hopeless.posteriors(two), two) == ["a"]
+    assert in_doubt(hopeless.posteriors(three), three) == []
