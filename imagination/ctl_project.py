@@ -115,7 +115,8 @@ def list_(form: str, workspace: Optional[str]) -> None:
 
     \b
     States: new (no run yet), running, stopped (`run` goes on with it), passed,
-    exhausted (all iterations made, or what ended it before), damaged (the reason is on stderr).
+    exhausted (all iterations made, or what ended it before), damaged (the reason
+    is on stderr).
     """
     from .runner import guarded
 
