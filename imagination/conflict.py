@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass
+from operator import mul
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .adaptive import DENOISE, Settings, beliefs_of, cfgs_around, rates_of, settings_of, votes_on
@@ -15,7 +17,8 @@ FROM = 5  # pictures; fewer say too little
 BELOW = 0.07  # chance that two criteria hold together, at the settings best for both of them
 SEEN = 0.8  # chance from which a criterion counts as met in a picture, or 1 - this as missed
 WAYS_OUT = (
-    "ask less of one of them, take one out, choose another checkpoint or workflow, or set stop_on_conflict: false"
+    "ask less of one of them or take one out, choose another checkpoint or workflow (then --reset), "
+    "or let the search go on all the same with stop_on_conflict: false in rules.yaml"
 )
 
 
@@ -42,10 +45,15 @@ def find_conflict(
     beliefs = beliefs_of(criteria, judged, rates, judged[0].sampling)
     found = [_chances_in(a, rates) for a in judged]
     grounds = _grounds(judged[0].sampling)
+
+    @functools.lru_cache(maxsize=None)
+    def chances(name: str) -> List[float]:
+        return [beliefs[name].chance(denoise, cfg) for denoise, cfg in grounds]
+
     for one, other in itertools.combinations([c.field for c in criteria], 2):
         if not _apart(found, one, other):
             continue
-        together = max(beliefs[one].chance(d, c) * beliefs[other].chance(d, c) for d, c in grounds)
+        together = max(map(mul, chances(one), chances(other)))
         if together < BELOW:
             return Conflict(one, other, _evidence(beliefs, one, other, judged, together))
     return None

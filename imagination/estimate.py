@@ -109,7 +109,7 @@ class Belief:
 
     def chance(self, denoise: float, cfg: float) -> float:
         """Chance that a picture of these settings passes."""
-        return self.moments(denoise, cfg)[0]
+        return float(sum(map(mul, self._weights, self._of(denoise, cfg)[0])))
 
     def moments(self, denoise: float, cfg: float) -> Tuple[float, float]:
         """Mean and mean square of that chance over the hypotheses: how sure the estimate is of itself."""
