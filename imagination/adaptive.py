@@ -26,6 +26,7 @@ KEPT: Mapping[Optional[str], float] = {"low": 0.50, None: 0.55, "medium": 0.55, 
 SPREAD = 0.24
 DENOISE = tuple(round(0.05 * n, 2) for n in range(1, 21))
 FINER = (-0.025, 0.0, 0.025)
+LEAST_MOVE = 0.01  # of denoise: less cannot be seen
 CFG = (
     0.45,
     0.57,
@@ -69,10 +70,10 @@ class AdaptiveStrategy:
         best = table.best(ground.around(best), ground.now)
         wanted = replace(
             last.sampling,
-            denoise=None if last.sampling.denoise is None else best[0],
-            cfg=None if last.sampling.cfg is None else best[1],
+            denoise=best[0] if ground.moves("denoise") else last.sampling.denoise,
+            cfg=best[1] if best[1] != ground.now[1] else last.sampling.cfg,
         )
-        return Plan(wanted, tuple(_moves(last, wanted, table, locked)))
+        return Plan(wanted, tuple(_moves(last, wanted, table, ground)))
 
     def _rates(self, history: Sequence[Attempt]) -> Rates:
         return rates_of(history, self.known)
@@ -140,28 +141,33 @@ class _Table:
         self.beliefs = beliefs
         self.curiosity = curiosity
 
-    def together(self, settings: Settings, curiosity: float = 0.0) -> float:
-        """Chance that all criteria are met, with a credit for what is not known of it."""
+    def together(self, settings: Settings, curiosity: float = 0.0, least: float = 0.0) -> float:
+        """Chance that all criteria are met, with a credit for what is not known of it; 0.0 where it is below `least`."""
         mean = square = 1.0
         for belief in self.beliefs.values():
             first, second = belief.moments(*settings)
             mean, square = mean * first, square * second
+            if mean + curiosity * math.sqrt(square) < least:  # and each further criterion makes it less
+                return 0.0
         return mean + curiosity * math.sqrt(max(0.0, square - mean * mean))
 
     def best(self, open_settings: Sequence[Settings], now: Settings) -> Settings:
         """The settings with the best prospect; what is near is preferred where it makes no difference."""
 
-        def prospect(each: Settings) -> float:
-            far = abs(each[0] - now[0]) / 0.05 + abs(each[1] - now[1])
-            return self.together(each, self.curiosity) - STAYING * far
-
-        return max(open_settings, key=prospect)
+        best, most = open_settings[0], -math.inf
+        for each in open_settings:
+            cost = STAYING * (abs(each[0] - now[0]) / 0.05 + abs(each[1] - now[1]))
+            found = self.together(each, self.curiosity, most + cost) - cost
+            if found > most:
+                best, most = each, found
+        return best
 
 
 # --- which settings are open ----------------------------------------------------------------------------------------------
 
 
 def cfgs_around(began: float) -> List[float]:
+    """The cfgs that a run which began with this one may come to."""
     step = 0.5 if began > 3 else 0.1
     return sorted({min(20.0, max(1.0, round(round(began * by / step) * step, 2))) for by in CFG})
 
@@ -173,26 +179,28 @@ class _Ground:
         self.criteria, self.history, self.locked = criteria, history, locked
         self.began, self.last = history[0].sampling, history[-1]
         self.now = settings_of(self.last.sampling)
-        self.tried = [settings_of(a.sampling) for a in history]
+        self.shown = [settings_of(a.sampling) for a in history if a.evaluation.source == "aivis"]
+        self.cfgs = cfgs_around(settings_of(self.began)[1])
         self.low, self.high, self.least_cfg = self._least()
 
     def open(self) -> List[Settings]:
         """Settings that may come next, at least one."""
-        denoises = {self.now[0], *(DENOISE if self.moves("denoise") else ())}
-        cfgs = {self.now[1], *(cfgs_around(settings_of(self.began)[1]) if self.moves("cfg") else ())}
-        cfgs |= {self.least_cfg} if self.least_cfg > self.now[1] else set()
+        steps = [step for step in (*DENOISE, self.low or 1.0, self.high) if abs(step - self.now[0]) >= LEAST_MOVE]
+        denoises = {self.now[0], *(steps if self.moves("denoise") else ())}
+        cfgs = {self.now[1], *((*self.cfgs, max(self.least_cfg, self.now[1])) if self.moves("cfg") else ())}
         everything = sorted(itertools.product(denoises, cfgs))
         return [each for each in everything if self.allows(each)] or everything
 
     def around(self, settings: Settings) -> List[Settings]:
         """The settings themselves and finer steps of denoise beside them."""
         steps = FINER if self.moves("denoise") else ()
-        near = [(round(settings[0] + by, 4), settings[1]) for by in steps if 0 < settings[0] + by <= 1]
-        return [each for each in near if self.allows(each)] or [settings]
+        near = [(round(settings[0] + by, 4) if by else settings[0], settings[1]) for by in steps]
+        return [each for each in near if 0 < each[0] <= 1 and self.allows(each)] or [settings]
 
     def moves(self, name: str) -> bool:
         """Say whether the strategy may set a parameter at all."""
-        return name not in self.locked and getattr(self.began, name) is not None
+        sampled = (self.began, self.last.sampling)
+        return name not in self.locked and all(getattr(each, name) is not None for each in sampled)
 
     def allows(self, each: Settings) -> bool:
         """Say whether settings keep to what the spec asks for at least, and would give a new picture."""
@@ -207,26 +215,31 @@ class _Ground:
         """Denoise from and to, and cfg from, as the spec's step asks outside the band.
 
         Ground that a picture has shown already is the estimate's. An edit that did all it should, at the cost of what was
-        to be kept, is not made bolder for being too like the original.
+        to be kept, is not made bolder for being too like the original. cfg keeps to its range in any case: for a model that
+        runs at 1, another 1 is far already.
         """
         comparison, (denoise, cfg) = self.last.comparison, self.now
         if comparison.source != "aivis" or not outside_band(comparison.similarity_score):
             return 0.0, 1.0, 0.0
         if comparison.similarity_score < TOO_DIFFERENT:
-            known = any(each[0] <= denoise - 0.05 for each in self.tried)
-            return 0.0, 1.0 if known else max(0.0, round(denoise - 0.05, 4)), 0.0
+            gentler = max(0.0, round(denoise - 0.05, 4))
+            return 0.0, 1.0 if any(each[0] <= gentler for each in self.shown) else gentler, 0.0
         kept = {c.field for c in self.criteria if c.intent == "preserve"}
         if set(self.last.evaluation.failed_fields) <= kept:
             return 0.0, 1.0, 0.0
-        bolder = 0.0 if any(each[0] >= denoise + 0.05 for each in self.tried) else min(1.0, round(denoise + 0.05, 4))
-        return bolder, 1.0, 0.0 if any(each[1] >= cfg + 1 for each in self.tried) else min(20.0, cfg + 1)
+        bolder, closer = min(1.0, round(denoise + 0.05, 4)), max(cfg, min(cfg + 1, self.cfgs[-1]))
+        return (
+            0.0 if any(each[0] >= bolder for each in self.shown) else bolder,
+            1.0,
+            0.0 if any(each[1] >= closer for each in self.shown) else closer,
+        )
 
 
 # --- why ------------------------------------------------------------------------------------------------------------------
 
 
-def _moves(last: Attempt, wanted: Sampling, table: _Table, locked: Collection[str]) -> List[Move]:
-    before, after = settings_of(last.sampling), settings_of(wanted)
+def _moves(last: Attempt, wanted: Sampling, table: _Table, ground: _Ground) -> List[Move]:
+    before, after = ground.now, settings_of(wanted)
     moves = []
     for name, index, more, less in (
         ("denoise", 0, "a bolder edit", "a gentler edit"),
@@ -234,30 +247,39 @@ def _moves(last: Attempt, wanted: Sampling, table: _Table, locked: Collection[st
     ):
         old, new = getattr(last.sampling, name), getattr(wanted, name)
         if old != new:
-            why = _why_moved(last, table, before, (after[0], before[1]) if index == 0 else (before[0], after[1]))
-            moves.append(Move(what=f"{name} {old:g} → {new:g}", why=why.format(more if new > old else less)))
-    return moves or [Move(what="denoise and cfg unchanged", why=_why_unchanged(table, after, locked))]
+            moved = (after[0], before[1]) if index == 0 else (before[0], after[1])
+            why = _what_gains(last, table, before, moved, more if new > old else less) or _what_else(
+                last, after, ground
+            )
+            moves.append(Move(what=f"{name} {old:g} → {new:g}", why=why))
+    return moves or [Move(what="denoise and cfg unchanged", why=_why_unchanged(table, after, ground))]
 
 
-def _why_moved(last: Attempt, table: _Table, before: Settings, moved: Settings) -> str:
-    """The criterion that gains most when only this setting moves, or what else speaks for it."""
+def _what_gains(last: Attempt, table: _Table, before: Settings, moved: Settings, asked: str) -> str:
+    """The criterion that gains most when only this setting moves; empty if none gains to speak of."""
     gains = {name: belief.chance(*moved) - belief.chance(*before) for name, belief in table.beliefs.items()}
     failed = [name for name in last.evaluation.failed_fields if gains.get(name, 0.0) > 0.01]
     name = max(failed or gains, key=gains.__getitem__)
-    if gains[name] > 0.01:
-        then, now = table.beliefs[name].chance(*moved), table.beliefs[name].chance(*before)
-        return f"{name} asks for {{}}: met with a chance of {then:.0%} instead of {now:.0%}"
+    then, now = table.beliefs[name].chance(*moved), table.beliefs[name].chance(*before)
+    return f"{name} asks for {asked}: met with a chance of {then:.0%} instead of {now:.0%}" if then - now > 0.01 else ""
+
+
+def _what_else(last: Attempt, after: Settings, ground: _Ground) -> str:
     comparison = last.comparison
     if comparison.source == "aivis" and outside_band(comparison.similarity_score):
         how = "unlike" if comparison.similarity_score < TOO_DIFFERENT else "like"
         return f"the picture is too {how} the original (similarity {comparison.similarity_score:.2f})"
-    return "this has not been tried yet and may do better"
+    if after in ground.shown:
+        return "of what was tried, these settings have done best together"
+    return "these settings have not been tried yet and may do better"
 
 
-def _why_unchanged(table: _Table, settings: Settings, locked: Collection[str]) -> str:
-    if {"denoise", "cfg"} <= set(locked):
+def _why_unchanged(table: _Table, settings: Settings, ground: _Ground) -> str:
+    if {"denoise", "cfg"} <= set(ground.locked):
         return "both are locked"
-    luck = "" if "seed" in locked else "; the picture was unlucky, and a new seed may do better"
+    if not ground.moves("denoise") and not ground.moves("cfg"):
+        return "they are locked, or the workflow has no place for them"
+    luck = "" if "seed" in ground.locked else "; the picture was unlucky, and a new seed may do better"
     chance = table.together(settings)
     told = f" (all criteria: {chance:.0%})" if chance >= 0.05 else ""
     return f"no other settings promise more{told}{luck}"
