@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .model import Attempt, Criterion, Move, Prompts
-from .shaping import contains, phrases
+from .shaping import cleared, contains, phrases
 
 MOST_ADDED = 4  # phrases at one go, in each prompt: more, and nobody knows what helped
 LONGEST_PHRASE = 16  # words; what is longer is a text, not a phrase
@@ -20,6 +20,8 @@ LONG_PROMPT = 60  # words; a CLIP encoder hears 75 tokens at a time, and what co
 ENOUGH_TRIED = 2  # pictures in which a phrase may fail to help
 STRONGEST, STRONGER = 1.4, 0.1  # weight at most, and what one step may add to it: beyond, pictures burn
 _WEIGHTED = re.compile(r"^[(\[]+(?P<text>.*?)(?::\s*(?P<weight>\d*\.?\d+))?[)\]]+$")
+_WEIGHT = re.compile(r":\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*(?=[)\]])")
+_BRACKETS = {")": "(", "]": "["}
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,13 @@ class Revision:
 
 def core(phrase: str) -> str:
     """A phrase without weight, brackets and case: `(Red coat:1.3)` is `red coat`."""
-    found = _WEIGHTED.match(phrase.strip())
+    found = _weighted(phrase)
     return " ".join((found["text"] if found else phrase).split()).casefold()
 
 
 def weight_of(phrase: str) -> float:
     """The weight a phrase is given, 1.0 without one; bare brackets count 1.1 each, as ComfyUI reads them."""
-    found = _WEIGHTED.match(phrase.strip())
+    found = _weighted(phrase)
     if not found:
         return 1.0
     return float(found["weight"]) if found["weight"] else 1.1 ** (len(phrase) - len(phrase.lstrip("(")))
@@ -47,8 +49,38 @@ def weight_of(phrase: str) -> float:
 
 def strengthened(phrase: str) -> str:
     """The phrase one step stronger, e.g. `(sunset:1.1)`."""
-    found = _WEIGHTED.match(phrase.strip())
+    found = _weighted(phrase)
     return f"({found['text'] if found else phrase.strip()}:{min(STRONGEST, weight_of(phrase) + STRONGER):.4g})"
+
+
+def tamed(phrase: str) -> str:
+    """The phrase with no weight, outside or inside, beyond the strongest; no less than none."""
+    text = phrase if weight_of(phrase) <= STRONGEST or _WEIGHT.search(phrase) else f"({core(phrase)}:{STRONGEST})"
+    return _WEIGHT.sub(lambda found: f":{min(STRONGEST, max(0.0, float(found[1]))):.4g}", text)
+
+
+def is_phrase(text: str) -> bool:
+    """Say whether a text may stand in a prompt among others: short, with a word in it, and every bracket closed.
+
+    An open bracket would swallow what follows it.
+    """
+    return bool(re.search(r"\w", core(text))) and len(text.split()) <= LONGEST_PHRASE and _is_balanced(text)
+
+
+def _weighted(phrase: str) -> Optional[re.Match[str]]:
+    """The parts of a phrase in brackets; None for `(red) coat (blue)`, whose outer brackets are not one pair."""
+    found = _WEIGHTED.match(phrase.strip())
+    return found if found and _is_balanced(found["text"]) else None
+
+
+def _is_balanced(text: str) -> bool:
+    opened: List[str] = []
+    for char in re.sub(r"\\.", "", text):  # an escaped bracket is a letter
+        if char in _BRACKETS.values():
+            opened.append(char)
+        elif char in _BRACKETS and (not opened or opened.pop() != _BRACKETS[char]):
+            return False
+    return not opened
 
 
 class Ledger:
@@ -61,6 +93,7 @@ class Ledger:
     def revise(self, old: Prompts, proposed: Prompts, history: Sequence[Attempt]) -> Revision:
         """Take of a rewrite what the ledger allows. `history`: the judged pictures, of which the last one is answered."""
         failed = history[-1].evaluation.failed_fields
+        proposed = cleared(proposed, list(self.criteria.values()))
         owned, moves = dict(self.owned), []  # type: Dict[str, str], List[Move]
         sides = {}
         for side in ("positive", "negative"):
@@ -91,8 +124,8 @@ class Ledger:
             else:
                 kept.append(phrase)
         known = {core(each) for each in kept} | {core(each) for each in dropped}
-        added = [text for name, text in wanted.items() if name and name not in known and not self._is_there(name, old)]
-        added = [text for text in added if len(text.split()) <= LONGEST_PHRASE][:MOST_ADDED] if failed else []
+        fresh = [text for name, text in wanted.items() if name not in known and not contains(old, name)]
+        added = [tamed(text) for text in fresh if is_phrase(text)][:MOST_ADDED] if failed else []
         owned.update({core(text): self._owner(text, failed) for text in added})
         texts = self._ordered([*kept, *added], owned) if side == "positive" else [*kept, *added]
         texts, shed = self._shortened(texts, owned, side)
@@ -101,23 +134,30 @@ class Ledger:
             *_long(side, texts, shed),
         ]
 
-    def _is_there(self, name: str, text: str) -> bool:
-        return contains(text, name)
-
     def _is_useless(self, name: str, side: str, history: Sequence[Attempt]) -> bool:
-        """The tool's own phrase whose criterion failed in every one of several pictures that had it."""
+        """The tool's own phrase whose criterion failed in every one of several pictures that had it, or is gone.
+
+        A picture that nobody looked at, and a verdict that was left out, are no evidence.
+        """
         field = self.owned.get(name)
-        if field is None:
-            return False
-        tried = [a for a in history if name in {core(each) for each in phrases(getattr(a.prompts, side))}]
+        if field is None or field not in self.criteria:
+            return field is not None
+        heard = [a for a in history if a.evaluation.source == "aivis" and field not in a.evaluation.unanswered]
+        tried = [a for a in heard if name in {core(each) for each in phrases(getattr(a.prompts, side))}]
         return len(tried) >= ENOUGH_TRIED and all(field in a.evaluation.failed_fields for a in tried)
 
     def _may_strengthen(self, phrase: str, wanted: str, failed: Sequence[str]) -> bool:
-        owner = self.owned.get(core(phrase)) or self._tag_of(core(phrase))
+        owner = self.owned.get(core(phrase)) or self._tag_is(core(phrase))
         return owner in failed and weight_of(phrase) < min(weight_of(wanted), STRONGEST)
 
+    def _tag_is(self, name: str) -> Optional[str]:
+        """The criterion that has a phrase among its tags; a longer one in which it stands is the user's."""
+        return next(
+            (field for field, c in self.criteria.items() if name in {core(term) for term in c.must_include}), None
+        )
+
     def _tag_of(self, name: str) -> Optional[str]:
-        """The criterion that has a phrase among its tags."""
+        """The criterion of which a tag stands in a phrase."""
         return next(
             (field for field, c in self.criteria.items() if any(contains(name, term) for term in c.must_include)), None
         )

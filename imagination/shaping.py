@@ -9,20 +9,34 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Dict, Iterable, List, Sequence
+from typing import Dict, Iterable, List, Sequence, Tuple
 
 from .model import Criterion, Prompts
 
 
 def shape(prompts: Prompts, criteria: Sequence[Criterion]) -> Prompts:
     """Enforce the tags of `criteria` on `prompts` and drop phrases that stand there twice."""
-    required = _all(c.must_include for c in criteria)
-    banned = [t for t in _all(c.ban_terms for c in criteria) if not _names(required, t)]
-    avoided = [t for t in _all(c.avoid_terms for c in criteria) if not _names(required, t)]
-    positive = _with(_without(prompts.positive, [*banned, *avoided], keep=required), required)
-    banned = [t for t in banned if not _names(avoided, t)]
-    negative = _with(_without(prompts.negative, [*avoided, *required], keep=banned), banned)
+    required, banned, _ = _terms(criteria)
+    rest = cleared(prompts, criteria)
+    positive, negative = _with(rest.positive, required), _with(rest.negative, banned)
     return Prompts(positive=_distinct(positive), negative=_distinct(negative))
+
+
+def cleared(prompts: Prompts, criteria: Sequence[Criterion]) -> Prompts:
+    """`prompts` without the terms that have no place in them; what is required is not added."""
+    required, banned, avoided = _terms(criteria)
+    return Prompts(
+        positive=_without(prompts.positive, [*banned, *avoided], keep=required),
+        negative=_without(prompts.negative, [*avoided, *required], keep=banned),
+    )
+
+
+def _terms(criteria: Sequence[Criterion]) -> Tuple[List[str], List[str], List[str]]:
+    """Required, banned and avoided terms, each in one of the lists only: a required one wins, then an avoided one."""
+    required = _all(c.must_include for c in criteria)
+    avoided = [t for t in _all(c.avoid_terms for c in criteria) if not _names(required, t)]
+    banned = [t for t in _all(c.ban_terms for c in criteria) if not _names(required, t) and not _names(avoided, t)]
+    return required, banned, avoided
 
 
 def opening_prompts(description: str, criteria: Sequence[Criterion]) -> Prompts:
