@@ -63,6 +63,7 @@ class Way:
     keeps_ledger: bool = False
     locked: Tuple[str, ...] = ()
     keeps_seed: bool = False
+    knows_the_world: bool = False  # plays the best settings with every word: what is left is the judge's doing
     worth_a_look: int = 2  # failures at first sight with which a picture is still looked at again
 
 
@@ -133,8 +134,14 @@ def run(world: World, way: Way) -> Result:
     )
     prompts = Prompts(positive="a photograph, " + ", ".join(word for need in world.needs for word in need.words))
     generation = Generation(workflow_file="w", parameters=START, prompts=prompts, locked=list(way.locked))  # type: ignore[arg-type]
+    if way.knows_the_world:
+        denoise, cfg, _ = world.best()
+        words = ", ".join(word for need in world.needs for word in (*need.words, *need.helpers))
+        best = Parameters(denoise=denoise, cfg=cfg)
+        update = {"parameters": best, "prompts": Prompts(positive=words), "locked": ["denoise", "cfg"]}
+        generation = generation.model_copy(update=update)
     if way.shapes_first:
-        generation = generation.model_copy(update={"prompts": shape(prompts, model.criteria)})
+        generation = generation.model_copy(update={"prompts": shape(generation.prompts, model.criteria)})
     history: List[Attempt] = []
     seed, found, owned = 0, False, {}  # type: int, bool, Mapping[str, str]
     while len(history) < BUDGET and not found:
