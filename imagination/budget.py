@@ -35,13 +35,19 @@ def used_up(project: ProjectSettings, checkpoint: Checkpoint) -> Optional[UsedUp
     made, cost, minutes = checkpoint.last_iteration, cost_of(checkpoint), checkpoint.worked / 60
     if made >= project.max_iterations:
         return UsedUp("iterations", "max_iterations", f"it has made all {project.max_iterations} iterations")
-    if project.max_cost is not None and cost is not None and cost >= project.max_cost - PENNY:
+    if project.max_cost is not None and cost is not None and is_spent(project, checkpoint):
         limit = f"project.max_cost allows {project.max_cost:g} USD"
         return UsedUp("cost", "max_cost", f"it has cost {cost:.4f} USD, and {limit}")
     if project.max_minutes is not None and minutes >= project.max_minutes:
         limit = f"project.max_minutes allows {project.max_minutes:g}"
         return UsedUp("time", "max_minutes", f"it has worked for {minutes:.1f} minutes, and {limit}")
     return None
+
+
+def is_spent(project: ProjectSettings, checkpoint: Checkpoint) -> bool:
+    """Say whether a run has cost what it may."""
+    cost = cost_of(checkpoint)
+    return project.max_cost is not None and cost is not None and cost >= project.max_cost - PENNY
 
 
 def cost_of(checkpoint: Checkpoint) -> Optional[float]:

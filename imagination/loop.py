@@ -17,7 +17,7 @@ from typing_extensions import Protocol
 
 from . import images
 from .assess import Assessment, Assessor, Eyes, usage_of
-from .budget import UsedUp, used_up
+from .budget import UsedUp, is_spent, used_up
 from .chronicle import Chronicle
 from .comfyui import Generated
 from .conflict import Conflict, find_conflict
@@ -413,9 +413,8 @@ class Loop:
 
     def _compare_best(self) -> None:
         """Without a pass the best pictures are compared side by side, and the winner is the output; not on borrowed money."""
-        project, cost = self.setup.rules.project, self.book.checkpoint.totals.usage.cost
-        spent_up = project.max_cost is not None and cost is not None and cost >= project.max_cost
-        if spent_up or not project.has("final_comparison"):
+        project = self.setup.rules.project
+        if is_spent(project, self.book.checkpoint) or not project.has("final_comparison"):
             return
         chosen = self.finale.choose(self.book.history)
         totals = spent(self.book.checkpoint.totals, chosen.usage, chosen.seconds)

@@ -99,6 +99,14 @@ def test_there_is_no_comparison(bench: Bench, keys: Any, verdicts: Any, why: str
     assert vision.count("duel") == 0
 
 
+def test_there_is_no_comparison_on_money_that_was_spent_on_what_was_set_aside(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([HALF, NONE]))  # 0.20 USD
+    bench.rules(final_comparison=True, max_cost=0.22)
+    vision = ScriptedVision([NONE])
+    outcome = bench.run(ScriptedGenerator(), vision, resume_from=5)
+    assert outcome.checkpoint.last_iteration == 5 and vision.count("duel") == 0
+
+
 class SameAgain(ScriptedGenerator):
     """Makes the same picture each time."""
 
