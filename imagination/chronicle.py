@@ -57,6 +57,8 @@ class Chronicle:
     def save(self, now: float, **changes: Any) -> None:
         """Change the resume point and put it on disk."""
         worked = round(self._clock() - self._begun, 3)
+        if "totals" in changes:
+            changes["bookings"] = self.checkpoint.bookings + 1
         self.checkpoint = self.checkpoint.model_copy(update={"updated_at": now, "worked": worked, **changes})
         self.store.write_checkpoint(self.checkpoint)
 

@@ -458,6 +458,8 @@ class CachedReply(Artefact):
     text: str
     missing: List[str]
     call: CallRecord
+    usage: Usage = Field(default_factory=Usage)
+    booked: int = -1  # the resume point's `bookings` when it came; -1: not known, and taken for counted
 
 
 class Comparison(Artefact):
@@ -626,6 +628,7 @@ class Checkpoint(Artefact):
     set_aside: float = 0.0  # USD that was spent and is not in `totals`, since --resume-from set those iterations aside
     seeded_from: Optional[Seeding] = None
     totals: Totals = Field(default_factory=Totals)
+    bookings: int = 0  # how often `totals` was written: an answer that was kept since then is not in it
 
 
 # --- in memory: what the strategy sees ------------------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 Stands before the vision model, at the seam that the judge asks through. Asking again on purpose is a request with another
 `look`, which is another question here. What cannot be read back is asked for anew, never an error.
+
+What an answer has cost is counted once. Where the process that got it was killed before it came to the run's totals, the
+process that finds it here counts it.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import hashlib
 import json
 import logging
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Set
 from urllib.parse import urlsplit
 
 from .errors import ImaginationError
@@ -26,12 +29,23 @@ _DECIDING = ("provider", "model", "fallback_provider", "fallback_model", "option
 
 
 class ReplyCache:
-    """A vision model that remembers. Safe to ask from several threads; only whole answers are kept."""
+    """A vision model that remembers. Safe to ask from several threads; only whole answers are kept.
 
-    def __init__(self, vision: Asks, run: Run, settings: VisionSettings) -> None:
+    `bookings` says how often the run's totals were written by now (-1: nobody counts).
+    """
+
+    def __init__(
+        self,
+        vision: Asks,
+        run: Run,
+        settings: VisionSettings,
+        bookings: Callable[[], int] = lambda: -1,
+    ) -> None:
         self._vision = vision
         self._run = run
         self._asked = deciding(settings)
+        self._bookings = bookings
+        self._counted: Set[str] = set()  # in this process
         self._lock = threading.Lock()  # two threads with one question would write the same file at once
 
     def ask(self, request: Request) -> Answer:
@@ -42,6 +56,7 @@ class ReplyCache:
             log.info("%s: answered earlier in this run, not asked again", request.purpose)
             return known
         answer = self._vision.ask(request)
+        self._counted.add(key)
         if answer.call.success and not answer.missing:
             self._keep(key, request, answer)
         return answer
@@ -59,7 +74,15 @@ class ReplyCache:
             where = self._run.cache_file(key)
             log.warning("%s holds no answer to this; it is ignored, and the model is asked again", where)
             return None
-        return Answer(values, reply.text, (), reply.call.model_copy(update={"cached": True}), Usage())
+        call = reply.call.model_copy(update={"cached": True})
+        return Answer(values, reply.text, (), call, self._uncounted(reply))
+
+    def _uncounted(self, reply: CachedReply) -> Usage:
+        """What an answer has cost, if it came after the last time that the run's totals were written."""
+        with self._lock:
+            is_new = reply.key not in self._counted
+            self._counted.add(reply.key)
+        return reply.usage if is_new and 0 <= reply.booked == self._bookings() else Usage()
 
     def _keep(self, key: str, request: Request, answer: Answer) -> None:
         """No disk trouble here ends a run: the artefacts that come of the answer are what counts."""
@@ -71,6 +94,8 @@ class ReplyCache:
                 text=answer.text,
                 missing=list(answer.missing),
                 call=answer.call,
+                usage=answer.usage,
+                booked=self._bookings(),
             )
             with self._lock:
                 self._run.write_cached(reply)

@@ -219,6 +219,7 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "generation_failures": 0,
         "vision_failures": 0,
         "set_aside": 0.0,
+        "bookings": checkpoint.bookings + 1,  # what answers have cost so far is in `totals`, or set aside
         "totals": spent(totals_of(kept), check.usage, check.seconds) if check else totals_of(kept),
         **best_of(((n, run.evaluation(n)) for n in run.iterations()), setup.rules_sha256),
     }

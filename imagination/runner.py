@@ -307,7 +307,7 @@ def _run(order: Order, project: Project, store: Store, console: Console, begun: 
         begun.set()
         display.opened(opening, setup)
         taken = opening.checkpoint.seeded_from
-        vision = ReplyCache(eyes, opening.run, setup.vision)
+        vision = ReplyCache(eyes, opening.run, setup.vision, store.bookings)
         judge = Judge(vision, setup.templates, setup.rules, notes="\n".join(taken.notes) if taken else "")
         tools = Tools(generator, eyes, judge, display, ready.choices, lambda: secrets.randbelow(SEED_LIMIT))
         outcome = Loop(setup, store, opening, tools).run()

@@ -167,6 +167,11 @@ class Store:
         """The resume point, or None before the first run."""
         return read_record(self.working / "checkpoint.json", Checkpoint, "start afresh with --reset")
 
+    def bookings(self) -> int:
+        """How often the resume point's `totals` was written."""
+        found = self.read_checkpoint()
+        return found.bookings if found else 0
+
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Put the resume point on disk."""
         write_json(self.working / "checkpoint.json", checkpoint.model_dump(mode="json"))

@@ -167,7 +167,7 @@ def test_a_file_says_what_was_answered_and_by_whom_and_no_secret(tmp_path: Path)
     cache(tmp_path, Model(answer({"a": "x"})), api_key="sk-secret", base_url="http://me:hidden@box").ask(REQUEST)
     path = only_file(tmp_path)
     told = json.loads(path.read_text(encoding="utf-8"))
-    assert set(told) == {"format", "key", "purpose", "values", "text", "missing", "call"}
+    assert set(told) == {"format", "key", "purpose", "values", "text", "missing", "call", "usage", "booked"}
     assert (told["purpose"], told["key"], told["call"]["model"]) == ("questions", path.stem, "eyes:4b")
     assert "secret" not in path.read_text(encoding="utf-8") and "hidden" not in path.read_text(encoding="utf-8")
 

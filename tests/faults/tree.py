@@ -12,7 +12,7 @@ RUN_ID = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?")
 # when it happened, how long it took, what it was called, and what an answer that was asked for again has cost once more
 MOVING = {
     "timestamp", "started_at", "updated_at", "seconds", "timings", "prompt_id", "run_id", "blocks", "usage", "totals",
-    "since", "pid", "worked", "cached", "requests",
+    "since", "pid", "worked", "cached", "bookings", "booked",
 }  # fmt: skip
 
 

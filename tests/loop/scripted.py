@@ -222,7 +222,8 @@ class Bench:
         taken = opening.checkpoint.seeded_from
         if observer is not None:
             observer.opened(opening, setup)
-        asked = self.remembers(vision, opening.run, setup.vision) if self.remembers else vision
+        remembers = self.remembers
+        asked = remembers(vision, opening.run, setup.vision, self.store.bookings) if remembers else vision
         tools = Tools(
             generator,
             vision,

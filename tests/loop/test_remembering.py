@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, List
 
 import pytest
@@ -105,3 +106,39 @@ def test_a_run_with_combined_calls_comes_to_the_same_with_a_third_of_the_looks(b
             [(m.evaluation, m.comparison, m.questions, m.prompts_used, m.decision) for m in outcome.history]
         )
     assert histories[0] == histories[1]
+
+
+class Killed(BaseException):
+    """What no code of the run catches."""
+
+
+class Mortal(ScriptedVision):
+    """Its process is killed at the request of this number."""
+
+    def __init__(self, dies_at: int) -> None:
+        super().__init__([HALF])
+        self.dies_at = dies_at
+
+    def ask(self, request: Request) -> Answer:
+        if len(self.asked) + 1 == self.dies_at:
+            raise Killed
+        return super().ask(request)
+
+
+def test_what_answers_have_cost_is_counted_once_wherever_a_process_is_killed(tmp_path: Path) -> None:
+    purposes = set()
+    for dies_at in range(1, 100):
+        bench = Bench(tmp_path / str(dies_at))
+        bench.remembers = ReplyCache
+        bench.rules(strategy="adaptive", max_iterations=2)
+        killed, after = Mortal(dies_at), ScriptedVision([HALF])
+        try:
+            outcome = bench.run(ScriptedGenerator(), killed)
+        except Killed:
+            outcome = bench.run(ScriptedGenerator(), after)
+        purposes |= {request.purpose for request in after.asked[:1]}
+        paid = len(killed.asked) + len(after.asked)
+        assert outcome.checkpoint.totals.usage.requests == paid, f"killed at request {dies_at}"
+        if not after.asked:
+            break
+    assert {"judge_check", "comparison", "evaluation", "improvement", "duel"} <= purposes
