@@ -1,8 +1,8 @@
 """The strategy `adaptive`: the settings at which, as far as all pictures tell, every criterion passes together. Pure.
 
 Every picture counts, not only the last, and votes count as the chances they are. What moves is denoise and cfg; every
-picture gets a new seed unless the user set one: in simulation a seed that is kept while a change is tested costs a fifth
-more pictures, since bad luck is kept with it (tests/benchmarks/README.md). Where a picture is outside the spec's
+picture gets a new seed unless the user set one: in simulation a seed that is kept while a change is tested costs two
+fifths more pictures, since bad luck is kept with it (tests/benchmarks/README.md). Where a picture is outside the spec's
 similarity band, the spec's step is the least that happens, unless that ground is known already.
 """
 

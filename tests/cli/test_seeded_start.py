@@ -53,7 +53,7 @@ def test_what_cannot_be_run_is_told_before_anything_moves(
     use(project, **{name: value})
     before = {path: content for path, content in tree(project).items() if not path.startswith(("logs", "working/.run"))}
     result = run("--seed-from-ranking", "latest", *rehearsal)
-    assert (result.exit_code, told in result.stderr, "locked:" in result.stderr) == (code, True, True), result.stderr
+    assert (result.exit_code, told in result.output, "locked:" in result.output) == (code, True, True), result.output
     after = tree(project)
     assert {path: after.get(path) for path in before} == before and len(run_ids(project)) == 1
 
@@ -75,4 +75,4 @@ def test_an_entry_of_thousands_of_digits_is_no_iteration(project: Path) -> None:
     ranking = project / "working" / run_ids(project)[0] / "human" / "ranking.json"
     ranking.write_text(json.dumps({"ranking": ["1" * 5000]}), encoding="utf-8")
     result = run("--seed-from-ranking", "latest")
-    assert (result.exit_code, "which is no iteration" in result.stderr) == (4, True)
+    assert (result.exit_code, "which is no iteration" in result.output) == (4, True)
