@@ -79,10 +79,12 @@ def winner(order: Sequence[int], duels: Iterable[Duel]) -> int:
 def told(found: FinalComparison) -> str:
     """The outcome in one line."""
     won = wins(found.iterations, found.duels)
-    tally = ", ".join(f"iteration {n} {won[n]}" for n in found.iterations)
+    tally = ", ".join(f"iteration {n} won {won[n]}" for n in found.iterations)
     first = found.iterations[0]
+    if not any(won.values()):
+        return f"iteration {found.winner} stays the best by its score: the judge could not tell any two apart"
     what = "stays the best" if found.winner == first else f"goes before iteration {first}, which has the better score"
-    return f"iteration {found.winner} {what} (of {len(found.duels)} duels won: {tally})"
+    return f"iteration {found.winner} {what} ({len(found.duels)} duels: {tally})"
 
 
 # --- asking -------------------------------------------------------------------------------------------------------------

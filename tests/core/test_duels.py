@@ -116,8 +116,13 @@ def test_the_outcome_is_told_in_one_line() -> None:
     found = FinalComparison(iterations=[2, 4], duels=duels, winner=4, aivis_metadata=CALL)
     assert wins([2, 4], duels) == {2: 0, 4: 2}
     better = "iteration 4 goes before iteration 2, which has the better score"
-    assert told(found) == f"{better} (of 2 duels won: iteration 2 0, iteration 4 2)"
+    assert told(found) == f"{better} (2 duels: iteration 2 won 0, iteration 4 won 2)"
     assert told(found.model_copy(update={"winner": 2})).startswith("iteration 2 stays the best (")
+
+
+def test_duels_that_the_judge_left_open_are_told_as_that() -> None:
+    found = FinalComparison(iterations=[2, 4], duels=fought([2, 4], lambda a, b: None), winner=2, aivis_metadata=CALL)
+    assert told(found) == "iteration 2 stays the best by its score: the judge could not tell any two apart"
 
 
 @pytest.mark.parametrize(

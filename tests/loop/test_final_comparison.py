@@ -43,7 +43,7 @@ def test_the_winner_of_the_duels_is_the_output(compared: Bench) -> None:
     assert (told["iteration"], told["result"]) == (3, "best_so_far")
     assert (told["final_comparison"]["iterations"], told["final_comparison"]["winner"]) == ([1, 3, 2], 3)
     line = next(line for line in lines if "final comparison:" in line)
-    assert "iteration 3 goes before iteration 1, which has the better score (of 6 duels won: " in line
+    assert "iteration 3 goes before iteration 1, which has the better score (6 duels: " in line
     assert vision.count("duel") == 6
     path = compared.store.run(outcome.checkpoint.run_id).root / "final_comparison.json"
     duels = json.loads(path.read_text(encoding="utf-8"))["duels"]
