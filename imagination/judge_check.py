@@ -66,10 +66,14 @@ def unanswered(*seen: Votes) -> Optional[Doubt]:
 
 
 def says_yes(criteria: Sequence[Criterion], original: Votes, grey: Votes) -> Optional[Doubt]:
-    """The grey picture passes everything, or every change is seen in both pictures, which have none."""
+    """The grey picture passes everything, or every change is seen in both pictures, which have none.
+
+    Where changes are all that is asked for ("darker"), grey may have them; a judge that missed one in the original can say no.
+    """
     changes = _fields(criteria, "change")
     is_asked = any(c.type == "boolean" for c in criteria)  # a number within wide bounds is no yes
-    if is_asked and always(grey, [c.field for c in criteria], True):
+    says_no = len(changes) == len(criteria) and any(always(original, [field], False) for field in changes)
+    if is_asked and not says_no and always(grey, [c.field for c in criteria], True):
         seen = f"a plain grey picture passed {_all_of(criteria)}"
     elif changes and always(original, changes, True) and always(grey, changes, True):
         seen = "it finds every change both in the unedited original and in a plain grey picture"

@@ -54,6 +54,13 @@ CASES: Dict[str, Any] = {
         ["says yes to everything: it finds every change both in the unedited original and in a plain grey picture"],
     ),
     "one criterion, passed by grey": ([SHAPE], {"shape": [Y, Y]}, {"shape": [Y]}, ["passed the only criterion"]),
+    "a change that grey has, and the original has not": ([RED], {"red": [N, N]}, {"red": [Y]}, []),
+    "two changes, of which grey has both": (
+        [RED, SNOW],
+        {"red": [N, N], "snow": [N, N]},
+        {"red": [Y], "snow": [Y]},
+        [],
+    ),
     "blind": (
         [RED, SHAPE],
         {"red": [N, N], "shape": [Y, Y]},
