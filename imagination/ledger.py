@@ -20,7 +20,7 @@ LONG_PROMPT = 60  # words; a CLIP encoder hears 75 tokens at a time, and what co
 ENOUGH_TRIED = 2  # pictures in which a phrase may fail to help
 STRONGEST, STRONGER = 1.4, 0.1  # weight at most, and what one step may add to it: beyond, pictures burn
 _WEIGHTED = re.compile(r"^[(\[]+(?P<text>.*?)(?::\s*(?P<weight>\d*\.?\d+))?[)\]]+$")
-_WEIGHT = re.compile(r":\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*(?=[)\]])")
+_WEIGHT = re.compile(r":\s*([-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf))\s*(?=[)\]])", re.IGNORECASE)
 _BRACKETS = {")": "(", "]": "["}
 
 
@@ -44,7 +44,7 @@ def weight_of(phrase: str) -> float:
     found = _weighted(phrase)
     if not found:
         return 1.0
-    return float(found["weight"]) if found["weight"] else 1.1 ** (len(phrase) - len(phrase.lstrip("(")))
+    return float(found["weight"]) if found["weight"] else 1.1 ** min(99, len(phrase) - len(phrase.lstrip("(")))
 
 
 def strengthened(phrase: str) -> str:

@@ -61,6 +61,11 @@ def test_a_phrase_its_weight_and_one_step_more(phrase: str, bare: str, weight: f
     assert (core(phrase), pytest.approx(weight_of(phrase)), strengthened(phrase)) == (bare, weight, next_one)
 
 
+def test_brackets_without_end_still_have_a_weight() -> None:
+    brackets = 8000
+    assert strengthened("(" * brackets + "x" + ")" * brackets).endswith(":1.4)")
+
+
 # --- what is added ----------------------------------------------------------------------------------------------------
 
 
@@ -99,6 +104,8 @@ def test_what_is_no_phrase_or_there_already_is_not_added(phrase: str) -> None:
     ("proposed", "added"),
     [
         ("(thick snow:5.0)", "(thick snow:1.4)"),
+        ("(thick snow:1e99)", "(thick snow:1.4)"),
+        ("(thick snow:nan)", "(thick snow:0)"),
         ("(thick snow:1.3)", "(thick snow:1.3)"),
         ("((((((thick snow))))))", "(thick snow:1.4)"),
         ("thick (white:9) snow", "thick (white:1.4) snow"),
