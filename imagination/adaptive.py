@@ -252,7 +252,7 @@ def _moves(last: Attempt, wanted: Sampling, table: _Table, ground: _Ground) -> L
                 last, after, ground
             )
             moves.append(Move(what=f"{name} {old:g} → {new:g}", why=why))
-    return moves or [Move(what="denoise and cfg unchanged", why=_why_unchanged(table, after, ground))]
+    return moves or [Move(what="denoise and cfg unchanged", why=_why_unchanged(last, table, after, ground))]
 
 
 def _what_gains(last: Attempt, table: _Table, before: Settings, moved: Settings, asked: str) -> str:
@@ -274,11 +274,13 @@ def _what_else(last: Attempt, after: Settings, ground: _Ground) -> str:
     return "these settings have not been tried yet and may do better"
 
 
-def _why_unchanged(table: _Table, settings: Settings, ground: _Ground) -> str:
+def _why_unchanged(last: Attempt, table: _Table, settings: Settings, ground: _Ground) -> str:
     if {"denoise", "cfg"} <= set(ground.locked):
         return "both are locked"
     if not ground.moves("denoise") and not ground.moves("cfg"):
         return "they are locked, or the workflow has no place for them"
+    if set(last.evaluation.unanswered) >= set(table.beliefs):
+        return "no criterion was answered, so the picture tells nothing of them"
     luck = "" if "seed" in ground.locked else "; the picture was unlucky, and a new seed may do better"
     chance = table.together(settings)
     told = f" (all criteria: {chance:.0%})" if chance >= 0.05 else ""

@@ -290,6 +290,16 @@ def test_where_nothing_better_is_known_the_picture_was_unlucky() -> None:
     assert "seed" not in plan(history, "cfg", "seed").moves[-1].why
 
 
+def test_a_picture_of_which_nothing_was_answered_is_not_called_unlucky() -> None:
+    kind = criterion("is_red", "change")
+    stays = plan([judged(1, {"is_red": U})], "cfg", criteria=[kind]).sampling.denoise
+    (move,) = plan([judged(1, {"is_red": U}, denoise=stays)], "cfg", criteria=[kind]).moves
+    assert (move.what, move.why) == (
+        "denoise and cfg unchanged",
+        "no criterion was answered, so the picture tells nothing of them",
+    )
+
+
 def test_what_was_tried_is_not_called_untried() -> None:
     reasons = []
     for history in _walks():
