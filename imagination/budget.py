@@ -57,9 +57,14 @@ def cost_of(checkpoint: Checkpoint) -> Optional[float]:
     return sum(known) if known else None
 
 
+def count(number: int, thing: str) -> str:
+    """A number of things, for people."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def limits(project: ProjectSettings) -> str:
     """What a run may take, for people."""
-    told = [f"up to {project.max_iterations} iterations"]
+    told = [f"up to {count(project.max_iterations, 'iteration')}"]
     told += [f"{project.max_cost:g} USD"] if project.max_cost is not None else []
     told += [f"{project.max_minutes:g} minutes"] if project.max_minutes is not None else []
     return ", ".join(told)

@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .budget import limits
+from .budget import count, limits
 from .duels import told
 from .execution import Execution, State
 from .loop import Observer, Outcome
@@ -42,6 +42,7 @@ DOING = {
 
 
 RAISED = {"iterations": "max_iterations", "cost": "max_cost", "time": "max_minutes"}  # what lets an ended run go on
+TELLING = 3  # judged pictures from which "met in none" says something
 
 
 def clean(text: str, limit: int = 500) -> str:
@@ -259,14 +260,18 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
         console.print(_table(outcome))
     best, total = outcome.checkpoint, _criteria(outcome)
     if outcome.passed:
-        console.print(Text(f"passed: all {total} criteria met in iteration {best.best_iteration}", "bold green"))
+        console.print(Text(f"passed: {_all_of(total)} met in iteration {best.best_iteration}", "bold green"))
     else:
         told = "no picture was made"
         if best.best_iteration is not None:
             told = f"best is iteration {best.best_iteration} with {number(best.best_score)}%"
-        console.print(Text(f"not passed in {best.last_iteration} iterations; {told}", "bold yellow"))
+        console.print(Text(f"not passed in {count(best.last_iteration, 'iteration')}; {told}", "bold yellow"))
         if best.ending:
             console.print(Text(clean(best.ending, 1000), "yellow"), soft_wrap=True)
+        never = _never_met(outcome)
+        if never:
+            told = f"met in none of the pictures: {', '.join(never)}; ask less there, or ask in other words"
+            console.print(Text(clean(told, 1000), "yellow"), soft_wrap=True)
         if best.ended_by in RAISED:
             key = f"project.{RAISED[best.ended_by]}"
             told_more = f"to go on, raise {key} in rules.yaml; else the same command starts a new run"
@@ -304,6 +309,18 @@ def _table(outcome: Outcome) -> Table:
     for metadata in outcome.history:
         table.add_row(*_row(metadata), style="bold" if metadata.iteration == outcome.checkpoint.best_iteration else "")
     return table
+
+
+def _all_of(total: int) -> str:
+    return f"all {total} criteria" if total > 1 else "the only criterion"
+
+
+def _never_met(outcome: Outcome) -> List[str]:
+    """Criteria that failed in every judged picture; a few pictures say nothing of that yet."""
+    judged = [m.evaluation.get("criteria_results") or {} for m in outcome.history if _was_judged(m)]
+    if len(judged) < TELLING:
+        return []
+    return [field for field in judged[-1] if not any(results.get(field) for results in judged)]
 
 
 def _criteria(outcome: Outcome) -> int:

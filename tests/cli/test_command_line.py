@@ -33,7 +33,7 @@ def test_0_every_criterion_passed(desk: Desk) -> None:
     project = desk.project()
     result = desk.run("--project", "p")
     assert result.exit_code == 0, result.output
-    assert "passed: all 1 criteria met in iteration 1" in result.output
+    assert "passed: the only criterion met in iteration 1" in result.output
     assert f"output: {project / 'output' / 'output.png'}" in result.output
     assert json.loads((project / "output" / "output_metadata.json").read_text("utf-8"))["result"] == "passed"
 

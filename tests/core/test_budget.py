@@ -72,5 +72,6 @@ def test_what_is_unknown_is_not_nothing() -> None:
 
 def test_limits_are_told_in_one_line() -> None:
     assert limits(ProjectSettings(max_iterations=12)) == "up to 12 iterations"
+    assert limits(ProjectSettings(max_iterations=1)) == "up to 1 iteration"
     told = limits(ProjectSettings(max_iterations=12, max_cost=0.5, max_minutes=90.0))
     assert told == "up to 12 iterations, 0.5 USD, 90 minutes"

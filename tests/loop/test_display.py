@@ -8,7 +8,7 @@ from typing import Any, List
 
 import pytest
 from rich.console import Console
-from scripted import ALL, NONE, Bench, ScriptedGenerator, ScriptedVision
+from scripted import ALL, HALF, NONE, Bench, ScriptedGenerator, ScriptedVision
 
 from imagination.display import LiveDisplay, PlainDisplay, clean, closing, duration
 from imagination.errors import ExecutionFailed
@@ -132,3 +132,26 @@ def test_a_failed_iteration_in_the_middle_is_nothing_to_make_again(bench: Bench)
     bench.rules(max_iterations=3)
     run_on(bench, console, ScriptedVision([NONE]), {2: ExecutionFailed("KSampler (node 3): out of memory")})
     assert "make them again" not in "\n".join(shown(console))
+
+
+def test_the_end_names_what_no_picture_met(bench: Bench) -> None:
+    bench.rules(max_iterations=3)
+    console = terminal()
+    run_on(bench, console, ScriptedVision([HALF], 0.5))
+    told = [line for line in shown(console) if line.startswith("met in none")]
+    assert told == ["met in none of the pictures: same_shape; ask less there, or ask in other words"]
+
+
+def test_two_pictures_say_nothing_of_what_cannot_be_met(bench: Bench) -> None:
+    bench.rules(max_iterations=2)
+    console = terminal()
+    run_on(bench, console, ScriptedVision([HALF], 0.5))
+    assert "not passed in 2 iterations" in "\n".join(shown(console))
+    assert not [line for line in shown(console) if line.startswith("met in none")]
+
+
+def test_one_iteration_is_told_in_the_singular(bench: Bench) -> None:
+    bench.rules(max_iterations=1)
+    console = terminal()
+    run_on(bench, console, ScriptedVision([HALF], 0.5))
+    assert "not passed in 1 iteration; best is" in "\n".join(shown(console))
