@@ -40,6 +40,7 @@ CFG = (
 )  # of the cfg that the run began with: further off is another model
 CURIOSITY = 1.5  # standard deviations of the estimate that an untried setting is credited with
 STAYING = 0.0005  # what a step of 0.05, or of one cfg, must gain at least
+UNLIKELY = 0.02  # prospect below which a step need gain less in proportion: of many criteria all chances are small
 WITHOUT_ITS_TERMS = 0.25  # weight of a picture whose prompt lacked a term that the criterion must have
 
 
@@ -153,10 +154,16 @@ class _Table:
 
     def best(self, open_settings: Sequence[Settings], now: Settings) -> Settings:
         """The settings with the best prospect; what is near is preferred where it makes no difference."""
+        found = self._best(open_settings, now, STAYING)
+        if self.together(found, self.curiosity) >= UNLIKELY:
+            return found
+        most = self.together(self._best(open_settings, now, 0.0), self.curiosity)
+        return self._best(open_settings, now, STAYING * min(1.0, most / UNLIKELY))
 
+    def _best(self, open_settings: Sequence[Settings], now: Settings, staying: float) -> Settings:
         best, most = open_settings[0], -math.inf
         for each in open_settings:
-            cost = STAYING * (abs(each[0] - now[0]) / 0.05 + abs(each[1] - now[1]))
+            cost = staying * (abs(each[0] - now[0]) / 0.05 + abs(each[1] - now[1]))
             found = self.together(each, self.curiosity, most + cost) - cost
             if found > most:
                 best, most = each, found

@@ -374,3 +374,12 @@ def test_thirty_criteria_are_decided_upon_at_once() -> None:
     plan(history, criteria=criteria)
     find_conflict(criteria, history)
     assert time.process_time() - started < 3.0
+
+
+@pytest.mark.parametrize("count", [2, 10, 20, 40])
+def test_many_criteria_do_not_hold_settings_where_they_are(count: int) -> None:
+    """The chance that all of many are met is small everywhere; what half of them ask for is to be done all the same."""
+    criteria = [criterion(f"c{n}", "change" if n % 2 else "preserve") for n in range(count)]
+    history = [judged(n, {c.field: c.intent == "preserve" for c in criteria}, denoise=0.3) for n in (1, 2)]
+    denoise = plan(history, criteria=criteria).sampling.denoise
+    assert denoise is not None and denoise > 0.4
