@@ -42,7 +42,7 @@ class Finale:
         if len(order) < 2:
             return Chosen()
         before = self.run.final_comparison()
-        if before is not None and before.iterations == order:
+        if before is not None and before.iterations == order and before.winner in order:
             return Chosen(before)
         started = self.clock()
         self.asking("duel")

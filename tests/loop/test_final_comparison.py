@@ -51,6 +51,18 @@ def test_the_winner_of_the_duels_is_the_output(compared: Bench) -> None:
     assert told["totals"]["usage"]["requests"] == len(vision.asked)
 
 
+def test_a_winner_that_was_not_compared_is_asked_for_anew(compared: Bench) -> None:
+    run_id = compared.run(ScriptedGenerator(), likes()).checkpoint.run_id
+    path = compared.store.run(run_id).root / "final_comparison.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "winner": 99}), encoding="utf-8")
+    checkpoint = compared.store.read_checkpoint()
+    assert checkpoint is not None
+    compared.store.write_checkpoint(checkpoint.model_copy(update={"status": "running"}))
+    vision = likes(picture(60))
+    outcome = compared.run(ScriptedGenerator(), vision)
+    assert (vision.count("duel"), outcome.checkpoint.best_iteration) == (6, 3)
+
+
 def test_a_duel_shows_the_original_and_both_pictures_with_what_is_wanted(compared: Bench) -> None:
     vision = likes()
     compared.run(ScriptedGenerator(), vision)
