@@ -76,13 +76,11 @@ def measured_rates(known: Iterable[Tuple[bool, Vote]], several: Iterable[Sequenc
         _count(base, [vote], float(truth))
     cast = [[vote for vote in votes if vote is not None] for votes in several]
     cast = [votes for votes in cast if len(votes) > 1]
-    rates = _rates(base, start)
-    for _ in range(4):  # expectation, then maximisation; this settles at once
-        counts = list(base)
-        for votes in cast:
-            _count(counts, votes, posterior(votes, rates))
-        rates = _rates(counts, start)
-    return rates
+    rates, counts = _rates(base, start), list(base)
+    # one pass only: going on with the rates so found would let a few quarrels feed on themselves, up to a yes-sayer
+    for votes in cast:
+        _count(counts, votes, posterior(votes, rates))
+    return _rates(counts, start)
 
 
 def _count(counts: List[float], votes: Sequence[Vote], met: float) -> None:

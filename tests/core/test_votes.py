@@ -60,6 +60,10 @@ def test_rates_are_measured_from_quarrels() -> None:
     assert measured_rates([], [[T], [F], [N, T]], Rates()) == Rates()  # one vote quarrels with nobody
 
 
+def test_quarrels_of_a_decent_judge_make_no_yes_sayer_of_it() -> None:
+    assert measured_rates([], [[T, F, T, T]] * 8 + [[T, T]] * 10, Rates()).false_pass < 0.2
+
+
 @pytest.mark.parametrize(
     ("posteriors", "expected"),
     [
