@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import socket
 import socketserver
 import stat
 import sys
@@ -27,6 +28,7 @@ HOST = "127.0.0.1"
 NAME = "iterative-imagination-viewer"
 TRIES = 50  # ports from the one asked for
 CHUNK = 64 * 1024
+HEARD_OUT = (4 * 1024 * 1024, 2.0)  # bytes and s at most that one who was turned away may still send
 
 
 class Server(ThreadingHTTPServer):
@@ -69,6 +71,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 30  # s of silence
     server: Server
     parts: Optional[Parts] = None
+    refused = False
 
     def parse_request(self) -> bool:
         """Read the head and turn away what is not for us before anything looks at the path."""
@@ -148,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
 
         `explain` is the ETag of what lies there, where there is one to tell.
         """
-        self.close_connection = True
+        self.close_connection = self.refused = True
         allowed = "GET, HEAD, PUT" if is_ranking(getattr(self, "parts", None)) else "GET, HEAD"
         extra = [("Connection", "close")] + ([("Allow", allowed)] if code == 405 else [])
         extra += [("ETag", explain)] if explain else []
@@ -179,6 +182,12 @@ class Handler(BaseHTTPRequestHandler):
             else f"{HOST}:{self.server.server_port}"
         )
 
+    def finish(self) -> None:
+        """Close, but not under the hands of one who is still sending: that would take the refusal with it."""
+        super().finish()
+        if self.refused:
+            _hear_out(self.connection)
+
     def version_string(self) -> str:
         """The Server header, by which `viewer start` knows its own."""
         return NAME
@@ -203,6 +212,21 @@ def open_below(root: Path, parts: Parts) -> Optional[Tuple[BinaryIO, os.stat_res
         file.close()
         return None
     return file, status
+
+
+def _hear_out(connection: socket.socket) -> None:
+    """Take what still comes and throw it away. A socket closed with bytes unread is reset, answer and all."""
+    left, until = HEARD_OUT[0], time.monotonic() + HEARD_OUT[1]
+    try:
+        connection.shutdown(socket.SHUT_WR)
+        while left > 0 and time.monotonic() < until:
+            connection.settimeout(max(0.01, until - time.monotonic()))
+            data = connection.recv(CHUNK)
+            if not data:
+                return
+            left -= len(data)
+    except OSError:  # gone, or silent for too long
+        pass
 
 
 def _show(run: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import sys
 import threading
@@ -184,6 +185,19 @@ def tree(top: Path) -> Dict[str, bytes]:
     return {
         str(p.relative_to(top)): p.read_bytes() for p in sorted(top.rglob("*")) if p.is_file() and not p.is_symlink()
     }
+
+
+def test_one_who_is_turned_away_while_sending_hears_why(desk: Desk) -> None:
+    size = 3 * 1024 * 1024
+    head = f"PUT {desk.address} HTTP/1.1\r\nHost: {desk.host}\r\nOrigin: http://{desk.host}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {size}\r\n{FIRST}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", desk.server.server_port), timeout=20) as wire:
+        wire.sendall(head.encode("ascii") + b" " * 100_000)
+        select.select([wire], [], [], 20)  # the answer is there already
+        for _ in range(29):
+            wire.sendall(b" " * 100_000)
+        wire.shutdown(socket.SHUT_WR)
+        assert wire.makefile("rb").read().startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(("body", "status"), BODIES.values(), ids=list(BODIES))
