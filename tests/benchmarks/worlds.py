@@ -29,6 +29,7 @@ WAYS: Mapping[str, Way] = {
     "random restarts": Way(RandomStrategy),
     "adaptive": ADAPTIVE,
     "best settings, judged as adaptive": replace(ADAPTIVE, knows_the_world=True),
+    "adaptive, a judge never wrong": replace(ADAPTIVE, judge_is_right=True),
 }
 
 
