@@ -222,8 +222,12 @@ def evaluation_record(
 
 
 def _in_turn(criteria: List[Criterion], look: int) -> List[Criterion]:
-    """Another order at each look: turned by one more, and every other time from the back."""
-    turned = criteria[look % len(criteria) :] + criteria[: look % len(criteria)] if criteria else []
+    """Another order at each look: every other time from the back, and turned by one more with each such pair of looks.
+
+    Two criteria have two orders only; with the two wordings, they are four questions before one comes again.
+    """
+    first = look // 2 % len(criteria) if criteria else 0
+    turned = criteria[first:] + criteria[:first]
     return turned[::-1] if look % 2 else turned
 
 

@@ -169,6 +169,18 @@ def test_verdicts_become_results_reasons_and_a_score() -> None:
     assert (got.passed_fields, got.failed_fields) == (["warm", "people"], ["likeness", "time", "faults"])
 
 
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_the_second_look_asks_in_another_order_and_no_question_comes_again_soon(count: int) -> None:
+    replies = Replies()
+    asking = judge(replies, acceptance_criteria=CRITERIA[:count])
+    for look in range(2 * count):
+        asking.evaluate(1, PICTURE, PICTURE, {}, look)
+    orders = [tuple((request.schema or {})["properties"]) for request in replies.asked]
+    assert orders[0] == tuple(criterion.field for criterion in CRITERIA[:count])
+    assert orders[1] == orders[0][::-1]
+    assert len({(order, look % 2) for look, order in enumerate(orders)}) == 2 * count  # two wordings, in turn
+
+
 def test_helper_questions_without_an_answer_are_listed() -> None:
     asked = [Question(field="a", question="?a"), Question(field="b", question="?b")]
     got = judge(Replies({"a": "yes"}), questions=asked).answer(2, PICTURE, PICTURE)
