@@ -14,7 +14,7 @@ from typing_extensions import Protocol
 from . import images
 from .combined import Sections, ask_at_once
 from .confirm import confirmed
-from .errors import VisionBusy, VisionError, VisionUnreachable
+from .errors import UnreadableReply, VisionBusy, VisionError, VisionUnreachable
 from .judge import Judge, answers_record, evaluation_record
 from .model import Answers, CallRecord, Comparison, Evaluation, Picture, Rules, Usage, Value, VisionSettings
 from .store import Run
@@ -190,14 +190,18 @@ class Assessor:
         timings: Dict[str, float],
     ) -> Evaluation:
         """The verdicts, confirmed; the first ones are `found` already where all was asked in one request."""
-
-        took = [found.untold, *([found.evaluation.usage] if found.evaluation else [])]
+        seen = [found.evaluation] if found.evaluation else []
 
         def look(number: int, fields: Optional[Sequence[str]]) -> Evaluation:
             self.asking("evaluation" if number == 0 else "second_look")
-            seen = self.judge.evaluate(iteration, self.original, result, answers.answers, number, fields)
-            took.append(seen.usage)
-            return seen
+            try:
+                one = self.judge.evaluate(iteration, self.original, result, answers.answers, number, fields)
+            except VisionError as err:
+                if fields is None or not _says_nothing_of(fields, seen[0], err):
+                    raise
+                one = self._still_unanswered(iteration, fields, err)
+            seen.append(one)
+            return one
 
         def ask() -> Evaluation:
             first = found.evaluation or look(0, None)
@@ -207,7 +211,13 @@ class Assessor:
         try:
             return self._timed("evaluation", ask, timings)()
         except VisionError as err:
-            return self._unjudged(iteration, err, sum(took, usage_of(err)))
+            return self._unjudged(iteration, err, sum((each.usage for each in seen), found.untold + usage_of(err)))
+
+    def _still_unanswered(self, iteration: int, fields: Sequence[str], err: VisionError) -> Evaluation:
+        """The record of a look that gave no verdict: the picture is judged, but for these."""
+        call, criteria = failed_call(err, self.unheard()), self.rules.acceptance_criteria
+        asked = [criterion for criterion in criteria if criterion.field in fields]
+        return evaluation_record(iteration, asked, {}, {}, call, usage_of(err), self.judge.rules_sha256)
 
     def _unjudged(self, iteration: int, err: VisionError, usage: Usage) -> Evaluation:
         self.warn(f"the picture could not be judged, it is kept unjudged: {err}")
@@ -227,6 +237,11 @@ def failed_call(err: VisionError, otherwise: CallRecord) -> CallRecord:
     if isinstance(call, CallRecord):
         return call
     return otherwise.model_copy(update={"success": False, "error": str(err)})
+
+
+def _says_nothing_of(fields: Sequence[str], first: Evaluation, err: VisionError) -> bool:
+    """Say whether the model, asked again for nothing but what it left out at first, replied without an answer."""
+    return isinstance(err.__cause__, UnreadableReply) and set(fields) <= set(first.unanswered)
 
 
 def usage_of(err: VisionError) -> Usage:

@@ -18,17 +18,26 @@ Look = Callable[[int, Optional[Sequence[str]]], Evaluation]  # number of the loo
 def confirmed(first: Evaluation, look: Look, most: int, outlook: Outlook) -> Evaluation:
     """`first` with what up to `most` further looks add: votes, posteriors, and verdicts that follow from them.
 
-    A picture that fails too much at first sight keeps its verdicts as they are. A criterion that is still in doubt at
-    the end counts as failed. Raises what `look` raises: a picture that could not be confirmed is not judged at all.
+    What `first` left out is asked for once more, alone, before anything else; without an answer it is not met. A picture
+    that fails too much at first sight keeps its verdicts as they are. A criterion that is still in doubt at the end
+    counts as failed. Raises what `look` raises: a picture that could not be confirmed is not judged at all.
     """
     votes = {name: list(cast) for name, cast in first.votes.items()}
-    posteriors = outlook.posteriors(votes)
     seen = [first]
-    if worth_another_look({name: cast[0] for name, cast in votes.items()}):
+
+    def look_again(number: int, fields: Sequence[str]) -> None:
+        seen.append(look(number, fields))
+        for name, cast in seen[-1].votes.items():
+            votes[name].extend(cast)
+
+    left_out = [name for name, cast in votes.items() if cast[0] is None]
+    if left_out and most and worth_another_look({name: cast[0] is not False for name, cast in votes.items()}):
+        look_again(1, left_out)
+    skipped = len(seen) - 1  # a number, so that what was answered is confirmed in the second wording, not in the first
+    posteriors = outlook.posteriors(votes)
+    if worth_another_look({name: cast[-1] for name, cast in votes.items()}):
         while in_doubt(posteriors, votes) and not ruled_out(posteriors) and len(seen) <= most:
-            seen.append(look(len(seen), in_doubt(posteriors, votes)))
-            for name, cast in seen[-1].votes.items():
-                votes[name].extend(cast)
+            look_again(len(seen) + skipped, in_doubt(posteriors, votes))
             posteriors = outlook.posteriors(votes)
     return _summed(seen, votes, posteriors)
 
@@ -64,11 +73,20 @@ def _summed(seen: Sequence[Evaluation], votes: Dict[str, List[Vote]], posteriors
 
 
 def _results(first: Evaluation, votes: Dict[str, List[Vote]], posteriors: Dict[str, float]) -> Dict[str, bool]:
-    """Verdicts in the order of the rules. A full pass takes certainty of each; of a picture that fails, the likelier counts."""
-    looked_again = any(len(cast) > 1 for cast in votes.values())
-    if not looked_again and not all(first.criteria_results.values()):
-        return dict(first.criteria_results)
-    doubtful = in_doubt(posteriors, votes)
-    if ruled_out(posteriors):
-        return {name: posteriors.get(name, 0.0) > 0.5 for name in first.criteria_results}
-    return {name: name not in doubtful for name in first.criteria_results}
+    """Verdicts in the order of the rules. A full pass takes certainty of each; of a picture that fails, the likelier counts.
+
+    Where nothing was confirmed, because too much failed or no look was left, the first answers stand; but for what was
+    left out at first, an answer alone is no pass.
+    """
+    failing, doubtful = ruled_out(posteriors), in_doubt(posteriors, votes)
+
+    def holds(name: str) -> bool:
+        answers = [vote for vote in votes[name] if vote is not None]
+        if len(answers) < 2:
+            return answers == [True]
+        return posteriors[name] > 0.5 if failing else name not in doubtful
+
+    results = {name: holds(name) for name in first.criteria_results}
+    if not all(results.values()):
+        return results
+    return {name: len(votes[name]) < 2 or name not in doubtful for name in results}

@@ -113,5 +113,5 @@ def ruled_out(posteriors: Mapping[str, float]) -> bool:
 
 
 def in_doubt(posteriors: Mapping[str, float], votes: Mapping[str, Sequence[Vote]]) -> List[str]:
-    """The criteria that another look could settle. A single vote settles no pass, whatever is thought of the judge."""
-    return [name for name, p in posteriors.items() if p <= SURE_PASS or len(votes[name]) < 2]
+    """The criteria that another look could settle. A single answer settles no pass, whatever is thought of the judge."""
+    return [name for name, p in posteriors.items() if p <= SURE_PASS or len(votes[name]) - votes[name].count(None) < 2]

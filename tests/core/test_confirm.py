@@ -86,9 +86,43 @@ def test_no_more_looks_than_allowed() -> None:
     assert len(looks.asked) == 3
 
 
+# --- what was left out ----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_left_out_is_asked_for_once_more_and_then_confirmed_with_the_rest() -> None:
+    evaluation, looks = run({"d": N}, {"d": T}, {}, {})
+    assert evaluation.all_pass and evaluation.votes["d"] == [N, T, T] and evaluation.votes["a"] == [T, T]
+    assert looks.asked == [(0, None), (1, ["d"]), (3, list(FIELDS))]  # an odd number: in the other wording
+
+
 def test_an_unanswered_criterion_never_passes() -> None:
-    evaluation, _ = run({"d": N}, {"d": N})
+    evaluation, looks = run({"d": N}, {"d": N})
     assert evaluation.failed_fields == ["d"] and evaluation.unanswered == ["d"]
+    assert looks.asked == [(0, None), (1, ["d"])]
+
+
+def test_nothing_is_asked_for_where_too_much_failed_anyhow() -> None:
+    evaluation, looks = run({"a": F, "b": F, "c": F, "d": N})
+    assert len(looks.asked) == 1 and evaluation.unanswered == ["d"]
+
+
+@pytest.mark.parametrize("told", [T, F])
+def test_what_comes_late_may_show_that_too_much_failed(told: bool) -> None:
+    evaluation, looks = run({"a": F, "b": F, "c": N, "d": N}, {"c": F, "d": told})
+    assert looks.asked == [(0, None), (1, ["c", "d"])]
+    assert evaluation.criteria_results == {"a": F, "b": F, "c": F, "d": told} and evaluation.unanswered == []
+
+
+@pytest.mark.parametrize("outlook", [Outlook(), Outlook(Rates(0.02, 0.02), dict.fromkeys(FIELDS, 1.0))])
+def test_where_no_look_is_left_to_confirm_it_a_late_answer_is_no_pass(outlook: Outlook) -> None:
+    evaluation, looks = run({"d": N}, {"d": T}, most=1, outlook=outlook)
+    assert len(looks.asked) == 2
+    assert evaluation.failed_fields == ["d"] and evaluation.overall_score == 75.0
+
+
+def test_without_further_looks_nothing_is_asked_for() -> None:
+    evaluation, looks = run({"d": N}, most=0)
+    assert len(looks.asked) == 1 and evaluation.failed_fields == ["d"]
 
 
 def test_a_picture_that_could_not_be_confirmed_is_not_judged() -> None:

@@ -78,9 +78,9 @@ def test_a_picture_is_ruled_out(posteriors: Dict[str, float], expected: bool) ->
 
 
 def test_only_what_is_in_doubt_is_asked_again() -> None:
-    votes = {"a": [T, T], "b": [T, F], "c": [F], "d": [T]}
-    posteriors = {"a": 0.98, "b": 0.5, "c": 0.03, "d": 0.99}
-    assert in_doubt(posteriors, votes) == ["b", "c", "d"]  # d: one vote settles no pass
+    votes = {"a": [T, T], "b": [T, F], "c": [F], "d": [T], "e": [N, T]}
+    posteriors = {"a": 0.98, "b": 0.5, "c": 0.03, "d": 0.99, "e": 0.99}
+    assert in_doubt(posteriors, votes) == ["b", "c", "d", "e"]  # d, e: one answer settles no pass
 
 
 @pytest.mark.parametrize(
