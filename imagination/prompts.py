@@ -10,13 +10,17 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .config import Document
 from .errors import ConfigError
 from .model import Attempt, Criterion, Question, Value
 
 NOTHING = "(none)"
+# characters: what a request may tell of the criteria that failed, and of one earlier picture. Thirty criteria with long
+# reasons, told of three pictures, would overflow the context that is asked for
+OUTCOMES_TEXT, ATTEMPT_TEXT = 6000, 2000
+REASON_TEXT = (400, 200, 100, 50, 25)  # of one reason, the first that fits: as much as is asked for, then less
 
 # template: names it must use, names it may use
 TEMPLATES: Mapping[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
@@ -127,36 +131,63 @@ def list_values(values: Mapping[str, Value], questions: Sequence[Question] = ())
 
 
 def list_outcomes(criteria: Sequence[Criterion], fields: Sequence[str], reasons: Mapping[str, str]) -> str:
-    """One line for each of the criteria named by `fields`: the question, what was found, and what the tags want."""
-    lines = []
-    for criterion in criteria:
-        if criterion.field in fields:
-            reason = _one_line(reasons.get(criterion.field, ""))
-            line = f"- {criterion.field}: {_one_line(criterion.question)}"
-            strength = f"{criterion.edit_strength} strength" if criterion.edit_strength else ""
-            wanted = ", ".join(word for word in (criterion.intent, strength) if word)
-            line += f" [{wanted}]" if wanted else ""
-            line += f" Seen: {reason}" if reason else ""
-            lines.append(line + (f" Wanted: {', '.join(criterion.must_include)}." if criterion.must_include else ""))
-    return "\n".join(lines)
+    """One line for each of the criteria named by `fields`: the question, what was found, and what the tags want.
+
+    At most OUTCOMES_TEXT characters, as far as cutting what was found brings that about: the rules' own words all stay.
+    """
+    chosen = [criterion for criterion in criteria if criterion.field in fields]
+
+    def listed(longest: int) -> str:
+        return "\n".join(_outcome(c, _cut(_one_line(reasons.get(c.field, "")), longest)) for c in chosen)
+
+    return _within(OUTCOMES_TEXT, listed)
+
+
+def _outcome(criterion: Criterion, reason: str) -> str:
+    line = f"- {criterion.field}: {_one_line(criterion.question)}"
+    strength = f"{criterion.edit_strength} strength" if criterion.edit_strength else ""
+    wanted = ", ".join(word for word in (criterion.intent, strength) if word)
+    line += f" [{wanted}]" if wanted else ""
+    line += f" Seen: {reason}" if reason else ""
+    return line + (f" Wanted: {', '.join(criterion.must_include)}." if criterion.must_include else "")
 
 
 def describe_attempt(attempt: Optional[Attempt]) -> str:
-    """One picture as a rewriter of prompts needs it: prompt, settings, and what was met and missed."""
+    """One picture as a rewriter of prompts needs it: prompt, settings, and what was met and missed.
+
+    At most ATTEMPT_TEXT characters: first the reasons are cut, then the prompt, and the names of criteria last.
+    """
     if attempt is None:
         return ""
+    prompt = _one_line(attempt.prompts.positive)
+    text = _within(ATTEMPT_TEXT, lambda longest: _attempt(attempt, prompt, longest))
+    if len(text) > ATTEMPT_TEXT:
+        text = _attempt(attempt, _cut(prompt, max(0, len(prompt) - len(text) + ATTEMPT_TEXT)), 0)
+    return _cut(text, ATTEMPT_TEXT)
+
+
+def _attempt(attempt: Attempt, prompt: str, longest: int) -> str:
     found, used = attempt.evaluation, attempt.sampling
     settings = ", ".join(f"{k} {v:g}" for k, v in (("denoise", used.denoise), ("cfg", used.cfg)) if v is not None)
-    missed = "; ".join(
-        f"{name} ({_one_line(found.reasons.get(name, 'no reason given'))})" for name in found.failed_fields
-    )
+    reasons = {n: _cut(_one_line(found.reasons.get(n, "no reason given")), longest) for n in found.failed_fields}
+    missed = "; ".join(f"{name} ({reason})" if reason else name for name, reason in reasons.items())
     return "\n".join(
         [
-            f"- positive prompt: {json.dumps(_one_line(attempt.prompts.positive), ensure_ascii=False)} ({settings})",
+            f"- positive prompt: {json.dumps(prompt, ensure_ascii=False)} ({settings})",
             f"- met: {', '.join(found.passed_fields) or 'nothing'}",
             f"- missed: {missed or 'nothing'}",
         ]
     )
+
+
+def _within(most: int, told: Callable[[int], str]) -> str:
+    """What `told` says with reasons of the most characters that keep it within `most`; else what it says without any."""
+    texts = (told(longest) for longest in REASON_TEXT)
+    return next((text for text in texts if len(text) <= most), told(0))
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: max(0, longest - 1)].rstrip() + "…" * (longest > 0)
 
 
 def shape_of(schema: Mapping[str, Any]) -> str:

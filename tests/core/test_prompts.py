@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Sequence, Set
 
 import pytest
+from pictures import judged
 
 from imagination.config import load_texts
 from imagination.errors import ConfigError
-from imagination.model import Criterion, Question
+from imagination.model import Attempt, Criterion, Prompts, Question
 from imagination.prompts import (
+    ATTEMPT_TEXT,
+    OUTCOMES_TEXT,
     TEMPLATES,
     Templates,
+    describe_attempt,
     list_criteria,
     list_outcomes,
     list_questions,
@@ -178,6 +183,57 @@ def test_outcomes_are_listed_with_reason_and_wanted_terms() -> None:
         "- a: Is it? [change] Seen: too blue Wanted: red, paint."
     )
     assert list_outcomes(criteria, [], {}) == ""
+
+
+# --- what is told of many criteria --------------------------------------------------------------------------------------
+
+MANY = [Criterion(field=f"criterion_{n}", question=f"Is the thing number {n} as it should be?") for n in range(30)]
+
+
+def missed_all(reason: str, criteria: Sequence[Criterion] = MANY, prompt: str = "a car") -> Attempt:
+    votes = {c.field: False for c in criteria}
+    attempt = judged(1, votes, prompts=Prompts(positive=prompt))
+    reasons = dict.fromkeys(votes, reason)
+    return replace(attempt, evaluation=attempt.evaluation.model_copy(update={"reasons": reasons}))
+
+
+def reasons_in(text: str) -> Set[str]:
+    """The different reasons told, which are all of one letter here."""
+    return set(re.findall("x+…?", text))
+
+
+@pytest.mark.parametrize(("length", "told"), [(10, 10), (40, 40), (400, 50), (100_000, 50)])
+def test_an_earlier_picture_takes_little_room_and_its_reasons_are_cut_first_and_evenly(length: int, told: int) -> None:
+    text = describe_attempt(missed_all("x" * length, MANY[:20]))
+    assert len(text) <= ATTEMPT_TEXT and '"a car"' in text
+    assert all(f"criterion_{n} (" in text for n in range(20))
+    assert {len(reason) for reason in reasons_in(text)} == {told}
+
+
+def test_without_reasons_an_earlier_pictures_prompt_is_cut_before_its_criteria() -> None:
+    text = describe_attempt(missed_all("x" * 400, prompt="words, " * 1000))
+    assert ATTEMPT_TEXT - 5 <= len(text) <= ATTEMPT_TEXT
+    assert '"words, words' in text and '…" (denoise 0.5, cfg 7)' in text
+    assert "no reason" not in text and not reasons_in(text)
+    assert text.endswith("; ".join(c.field for c in MANY))
+
+
+def test_an_earlier_picture_takes_no_more_room_however_many_criteria_there_are() -> None:
+    crowd = [Criterion(field=f"criterion_{n}", question="?") for n in range(500)]
+    assert len(describe_attempt(missed_all("", crowd))) <= ATTEMPT_TEXT
+
+
+def test_all_that_failed_is_told_of_however_long_the_reasons() -> None:
+    text = list_outcomes(MANY, [c.field for c in MANY], {c.field: "x" * 1000 for c in MANY})
+    assert len(text) <= OUTCOMES_TEXT and {len(reason) for reason in reasons_in(text)} == {100}
+    assert [line.split(" Seen:")[0] for line in text.split("\n")] == [f"- {c.field}: {c.question}" for c in MANY]
+
+
+def test_the_rules_own_words_stay_where_they_alone_are_too_long() -> None:
+    wordy = [c.model_copy(update={"question": f"{c.question} {'really ' * 40}so?"}) for c in MANY]
+    text = list_outcomes(wordy, [c.field for c in wordy], {c.field: "x" for c in wordy})
+    assert len(text) > OUTCOMES_TEXT and not reasons_in(text)
+    assert text.split("\n") == [f"- {c.field}: {c.question}" for c in wordy]
 
 
 def test_the_shape_of_a_reply_is_said_in_words() -> None:
