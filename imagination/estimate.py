@@ -13,7 +13,7 @@ import math
 from array import array
 from dataclasses import dataclass
 from operator import mul
-from typing import Iterable, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Optional, Sequence, Tuple
 
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(1, 22))  # of denoise
 SLOPES = (0.05, 0.10)  # of denoise: a sharp and a soft threshold
@@ -103,6 +103,7 @@ class Belief:
             by, (chances, _) = met - unmet, self._of(seen.denoise, seen.cfg)
             weights = _normal([weight * (unmet + by * p) for weight, p in zip(weights, chances)])
         self._weights = weights
+        self._moments: Dict[Tuple[float, float], Tuple[float, float]] = {}  # one decision asks for the same ones often
 
     def _of(self, denoise: float, cfg: float) -> Tuple[array[float], array[float]]:
         return _chances(self.kind.rises, round(denoise, 4), round(cfg / self.kind.cfg, 4))
@@ -113,8 +114,12 @@ class Belief:
 
     def moments(self, denoise: float, cfg: float) -> Tuple[float, float]:
         """Mean and mean square of that chance over the hypotheses: how sure the estimate is of itself."""
-        chances, squares = self._of(denoise, cfg)
-        return float(sum(map(mul, self._weights, chances))), float(sum(map(mul, self._weights, squares)))
+        found = self._moments.get((denoise, cfg))
+        if found is None:
+            chances, squares = self._of(denoise, cfg)
+            found = float(sum(map(mul, self._weights, chances))), float(sum(map(mul, self._weights, squares)))
+            self._moments[denoise, cfg] = found
+        return found
 
     def turns_at(self, cfg: float) -> float:
         """The denoise at which it is as likely met as not, as far as can be told; 0.0 to 1.0."""

@@ -13,6 +13,7 @@ from pictures import criterion, judged
 
 from imagination.adaptive import AdaptiveStrategy, cfgs_around, kind_of
 from imagination.conflict import find_conflict
+from imagination.estimate import _chances
 from imagination.model import Attempt, Criterion, Move, Prompts, Sampling
 from imagination.tuning import Plan
 
@@ -361,19 +362,34 @@ def test_what_is_known_of_the_judge_goes_into_the_outlook() -> None:
     assert AdaptiveStrategy(BOTH).outlook(quarrels, Sampling(denoise=0.5)).rates.false_fail > 0.1
 
 
-def test_thirty_criteria_are_decided_upon_at_once() -> None:
-    """The bound is far above what it takes: this is about seconds, not about milliseconds."""
-    criteria = [criterion(f"c{n}", ("change", "preserve", None)[n % 3]) for n in range(30)]
+def many(count: int, pictures: int) -> Tuple[List[Criterion], List[Attempt]]:
+    """Criteria of all kinds, and pictures of which each meets some."""
+    criteria = [criterion(f"c{n}", ("change", "preserve", None)[n % 3]) for n in range(count)]
     history = [
         judged(
             n, {c.field: (n + i) % (2 if i < 15 else 3) == 0 for i, c in enumerate(criteria)}, denoise=0.3 + 0.02 * n
         )
-        for n in range(1, 21)
+        for n in range(1, pictures + 1)
     ]
+    return criteria, history
+
+
+def test_thirty_criteria_are_decided_upon_at_once() -> None:
+    """The bound is far above what it takes: this is about seconds, not about milliseconds."""
+    criteria, history = many(30, 20)
     started = time.process_time()
     plan(history, criteria=criteria)
     find_conflict(criteria, history)
     assert time.process_time() - started < 3.0
+
+
+def test_no_setting_is_worked_out_twice_in_a_decision() -> None:
+    criteria, history = many(30, 20)
+    before = _chances.cache_info()
+    plan(history, criteria=criteria)
+    after = _chances.cache_info()
+    settings = 20 * 9 + 12  # denoise by cfg, and finer steps and the like
+    assert after.hits + after.misses - before.hits - before.misses <= len(criteria) * (len(history) + settings)
 
 
 @pytest.mark.parametrize("count", [2, 10, 20, 40])
