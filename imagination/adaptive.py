@@ -27,17 +27,8 @@ SPREAD = 0.24
 DENOISE = tuple(round(0.05 * n, 2) for n in range(1, 21))
 FINER = (-0.025, 0.0, 0.025)
 LEAST_MOVE = 0.01  # of denoise: less cannot be seen
-CFG = (
-    0.45,
-    0.57,
-    0.7,
-    0.85,
-    1.0,
-    1.2,
-    1.45,
-    1.7,
-    2.0,
-)  # of the cfg that the run began with: further off is another model
+# of the cfg that the run began with: further off is another model
+CFG = (0.45, 0.57, 0.7, 0.85, 1.0, 1.2, 1.45, 1.7, 2.0)
 CURIOSITY = 1.5  # standard deviations of the estimate that an untried setting is credited with
 STAYING = 0.0005  # what a step of 0.05, or of one cfg, must gain at least
 UNLIKELY = 0.02  # prospect below which a step need gain less in proportion: of many criteria all chances are small
@@ -290,5 +281,6 @@ def _why_unchanged(last: Attempt, table: _Table, settings: Settings, ground: _Gr
         return "no criterion was answered, so the picture tells nothing of them"
     luck = "" if "seed" in ground.locked else "; the picture was unlucky, and a new seed may do better"
     chance = table.together(settings)
-    told = f" (all criteria: {chance:.0%})" if chance >= 0.05 else ""
+    met = "all criteria are" if len(table.beliefs) > 1 else "the criterion is"
+    told = f": with these {met} met with a chance of {chance:.0%}" if chance >= 0.05 else ""
     return f"no other settings promise more{told}{luck}"

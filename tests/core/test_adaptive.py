@@ -285,10 +285,18 @@ def test_where_nothing_can_move_it_is_said_why(
 def test_where_nothing_better_is_known_the_picture_was_unlucky() -> None:
     history = between(0.5, 0.4, 0.55, 0.35, 0.6, 0.45, 0.45)
     why = plan(history, "cfg").moves[-1].why
-    assert re.match(
-        r"no other settings promise more \(all criteria: \d\d%\); the picture was unlucky, and a new seed", why
+    assert re.fullmatch(
+        r"no other settings promise more: with these all criteria are met with a chance of \d\d%; "
+        "the picture was unlucky, and a new seed may do better",
+        why,
     )
     assert "seed" not in plan(history, "cfg", "seed").moves[-1].why
+
+
+def test_of_a_single_criterion_it_is_told_in_the_singular() -> None:
+    history = [judged(n, {"is_red": [N, N]}, denoise=at) for n, at in enumerate((0.5, 0.85, 1.0), 1)]
+    why = plan(history, "cfg", criteria=[criterion("is_red", "change")]).moves[-1].why
+    assert re.match(r"no other settings promise more: with these the criterion is met with a chance of \d\d%; ", why)
 
 
 def test_a_picture_of_which_nothing_was_answered_is_not_called_unlucky() -> None:
