@@ -1,7 +1,8 @@
 """Strategies in the real loop, over HTTP with the built-in engines: `python tests/benchmarks/engines.py`.
 
 Prints a table for the built-in judge as it is, which is never wrong, and one for the same judge with a share of its
-verdicts turned round (`--noise`). `--runs N` of each strategy from each start in each case (engine_runs.py).
+verdicts turned round (`--noise`); below each, every two strategies run by run (engine_pairs.py). `--runs N` of each strategy
+from each start in each case (engine_runs.py).
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ import tempfile
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from engine_pairs import Found, duels, order
 from engine_runs import CASES, STARTS, STRATEGIES, Job, Result, jobs, run
 from worlds import mean, share
-
-Found = Mapping[Job, Result]
 
 
 def _begin(folder: str) -> None:
@@ -53,21 +53,6 @@ def _false(results: Sequence[Result]) -> List[bool]:
     return [not r.truly for r in results if r.passed]
 
 
-def pairs(found: Found) -> List[str]:
-    """How many pictures more than adaptive the others take, run by run with the same chances."""
-    rows = []
-    for strategy in STRATEGIES:
-        more = [r.pictures - found[_as_adaptive(j)].pictures for j, r in found.items() if j.strategy == strategy]
-        if strategy != "adaptive":
-            middle, half = mean(more)
-            rows.append(f"{strategy} less adaptive, run by run: {middle:+.2f} ± {half:.2f} pictures")
-    return rows
-
-
-def _as_adaptive(job: Job) -> Job:
-    return Job(job.case, job.start, "adaptive", job.noise, job.number)
-
-
 def by(found: Found, key: Callable[[Job], str]) -> List[str]:
     """Pictures, and the share of true passes, by case or by start."""
     groups: Dict[str, Dict[str, List[Result]]] = defaultdict(lambda: defaultdict(list))
@@ -98,7 +83,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         told = f"{noise:.0%} of the verdicts wrong at random" if noise else "the judge as it is, never wrong"
         part = {job: result for job, result in found.items() if job.noise == noise}
         print(f"\n{told}: cases {len(names)}, starts {len(starts)}, runs of each {options.runs}\n")
-        print("\n".join([*lines(part), "", *pairs(part), ""]))
+        print("\n".join([*lines(part), "", *duels(part), order(part), ""]))
         print("\n".join([*by(part, lambda job: job.case), "", *by(part, lambda job: job.start)]))
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
+from typing import Dict, List, Sequence, Tuple
 
 import pytest
-from engine_runs import CASES, STRATEGIES, Job, NoisyEyes, Restarts, opposite, run
+from engine_pairs import by_chance, duel, duels, order
+from engine_runs import CASES, STRATEGIES, Job, NoisyEyes, Restarts, Result, opposite, run
 
 from imagination.model import Answer, CallRecord, Criterion, Picture, Request, Usage
 
@@ -29,6 +31,10 @@ def test_the_engines_table_has_a_row_for_each_strategy_with_either_judge() -> No
             assert re.search(rf"^{strategy} +\d+\.\d\d ± \d+\.\d\d +(\d+\.\d% \(\d+%-\d+%\) +){{3}}", table, re.M)
         for group in ("grey", "timid"):
             assert re.search(rf"^{group}( +\d+\.\d\d +\d+%){{3}}$", table, re.M), group
+        for pair in itertools.combinations(STRATEGIES, 2):
+            alone = "only the first truly passes in [01], only the second in [01] of 1 runs"
+            assert re.search(rf"^{' and '.join(pair)}: {alone}; [+-]\d+\.\d\d ± 0\.00 pictures$", table, re.M), pair
+        assert len(re.findall(r"^which order holds: by true passes .+; by pictures .+$", table, re.M)) == 1
     for line in exact.splitlines():  # a judge that is never wrong: what passed, passes
         cells = re.findall(r"\d+\.\d%", line)
         assert not cells or (cells[0] == cells[1] and cells[2] == "0.0%")
@@ -54,6 +60,76 @@ def test_a_run_is_the_same_every_time() -> None:
 def test_random_restarts_differ_from_run_to_run() -> None:
     first, again, other = (Restarts([YES], (), luck)._dice.random() for luck in ("a", "a", "b"))
     assert first == again != other
+
+
+# --- strategies run by run ----------------------------------------------------------------------------------------------
+
+SPEC, RESTARTS, ADAPTIVE = STRATEGIES
+Ends = Sequence[Tuple[int, bool]]  # pictures, truly passed; run by run
+
+
+def runs(**ends: Ends) -> Dict[Job, Result]:
+    """Runs of the strategies (spec, restarts, adaptive), each beside those of the others with the same number."""
+    names = {"spec": SPEC, "restarts": RESTARTS, "adaptive": ADAPTIVE}
+    return {
+        Job("grey", "right", names[short], 0.0, number): Result(pictures, pictures, truly, truly)
+        for short, of in ends.items()
+        for number, (pictures, truly) in enumerate(of)
+    }
+
+
+GOOD, MIDDLING, BAD = [(2, True), (3, True)] * 4, [(9, True), (9, False)] * 4, [(10, False)] * 8
+
+
+def test_two_strategies_are_compared_run_by_run() -> None:
+    found = runs(
+        spec=[(10, False), (4, True), (8, True), (5, False)], adaptive=[(3, True), (5, False), (2, True), (5, False)]
+    )
+    seen = duel(found, ADAPTIVE, SPEC)
+    assert (seen.runs, seen.only_one, seen.only_other, seen.pictures) == (4, 1, 1, -3.0)
+    assert seen.half == pytest.approx(1.96 * (50 / 3 / 4) ** 0.5)  # of -7, 1, -6 and 0
+    turned = duel(found, SPEC, ADAPTIVE)
+    assert (turned.only_one, turned.pictures, turned.half) == (1, 3.0, seen.half)
+
+
+def test_there_is_a_line_for_every_two() -> None:
+    assert duels(runs(spec=BAD, restarts=MIDDLING, adaptive=GOOD)) == [
+        "spec and random restarts: only the first truly passes in 0, only the second in 4 of 8 runs; +1.00 ± 0.00 pictures",
+        "spec and adaptive: only the first truly passes in 0, only the second in 8 of 8 runs; +7.50 ± 0.37 pictures",
+        "random restarts and adaptive: only the first truly passes in 0, only the second in 4 of 8 runs; "
+        "+6.50 ± 0.37 pictures",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (
+            runs(spec=BAD, restarts=GOOD, adaptive=GOOD),
+            "by true passes adaptive before spec, random restarts before spec; "
+            "by pictures adaptive before spec, random restarts before spec",
+        ),
+        (
+            runs(spec=[(2, False)] * 8, restarts=[(9, True), (5, True)] * 4, adaptive=[(7, True)] * 8),
+            "by true passes adaptive before spec, random restarts before spec; "
+            "by pictures spec before random restarts and adaptive",
+        ),
+        pytest.param(
+            runs(spec=BAD[:5], restarts=BAD[:5], adaptive=GOOD[:5]),
+            "by true passes none, it may all be chance; by pictures none, it may all be chance",
+            id="few runs cannot tell",
+        ),
+    ],
+)
+def test_the_order_that_holds_is_said_in_words(found: Dict[Job, Result], told: str) -> None:
+    assert order(found) == f"which order holds: {told}"
+
+
+@pytest.mark.parametrize(
+    ("more", "less", "chance"), [(0, 0, 1.0), (1, 0, 1.0), (3, 3, 1.0), (6, 0, 0.03125), (8, 1, 0.0390625)]
+)
+def test_what_chance_alone_would_do(more: int, less: int, chance: float) -> None:
+    assert by_chance(more, less) == by_chance(less, more) == chance
 
 
 # --- the noisy judge ------------------------------------------------------------------------------------------------------
