@@ -15,6 +15,9 @@ from .votes import Outlook, Rates, Vote
 
 FROM = 5  # pictures; fewer say too little
 BELOW = 0.07  # chance that two criteria hold together, at the settings best for both of them
+NEVER_FROM = 8  # pictures of which none meets one of the two; it has not been seen to be possible at all
+WIDE_DENOISE, WIDE_CFG = 0.5, 0.5  # and these must lie so far apart; the second by the cfg that the run began with
+POSSIBLE = 0.3  # chance of that one, where it has its best settings to itself
 SEEN = 0.8  # chance from which a criterion counts as met in a picture, or 1 - this as missed
 WAYS_OUT = (
     "ask less of one of them or take one out, choose another checkpoint or workflow (then --reset), "
@@ -36,7 +39,8 @@ def find_conflict(
 ) -> Optional[Conflict]:
     """Two criteria of which no picture so far meets both, and of which the estimate says that none will; None: go on.
 
-    Each must have been met without the other: one that is never met is no conflict, but a criterion to think about.
+    Each must have been met without the other. One that was never met counts as well where the estimate has settings for
+    it, at which the other fails, and pictures lie far apart; else it is no conflict, but a criterion to think about.
     """
     judged = [a for a in history if a.evaluation.source == "aivis"]
     if len(judged) < FROM:
@@ -50,12 +54,14 @@ def find_conflict(
     def chances(name: str) -> List[float]:
         return [beliefs[name].chance(denoise, cfg) for denoise, cfg in grounds]
 
+    seeks_wide = len(judged) >= NEVER_FROM and _is_wide([settings_of(a.sampling) for a in judged])
     for one, other in itertools.combinations([c.field for c in criteria], 2):
-        if not _apart(found, one, other):
+        never = _never_beside(found, one, other) if seeks_wide else None
+        if not (_apart(found, one, other) or (never is not None and max(chances(never)) >= POSSIBLE)):
             continue
         together = max(map(mul, chances(one), chances(other)))
         if together < BELOW:
-            return Conflict(one, other, _evidence(beliefs, one, other, judged, together))
+            return Conflict(one, other, _evidence(beliefs, one, other, judged, together, never))
     return None
 
 
@@ -82,12 +88,36 @@ def _apart(found: Sequence[Mapping[str, float]], one: str, other: str) -> bool:
     )
 
 
-def _evidence(beliefs: Mapping[str, Belief], one: str, other: str, judged: Sequence[Attempt], together: float) -> str:
+def _never_beside(found: Sequence[Mapping[str, float]], one: str, other: str) -> Optional[str]:
+    """The one of two that no picture may have, where the other was met without it."""
+    for never, met in ((one, other), (other, one)):
+        if all(each.get(never, 0.0) < 0.5 for each in found) and any(
+            each.get(met, 0.0) > SEEN and each.get(never, 0.0) < 1 - SEEN for each in found
+        ):
+            return never
+    return None
+
+
+def _is_wide(shown: Sequence[Settings]) -> bool:
+    denoises, cfgs = [each[0] for each in shown], [each[1] for each in shown]
+    far = round(max(denoises) - min(denoises), 4) >= WIDE_DENOISE
+    return far and max(cfgs) - min(cfgs) >= WIDE_CFG * cfgs[0]
+
+
+def _evidence(
+    beliefs: Mapping[str, Belief],
+    one: str,
+    other: str,
+    judged: Sequence[Attempt],
+    together: float,
+    never: Optional[str],
+) -> str:
     cfg = settings_of(judged[-1].sampling)[1]
 
     def told(name: str) -> str:
         rises = beliefs[name].chance(0.95, cfg) > beliefs[name].chance(0.05, cfg)
-        return f"{name} is met {'from' if rises else 'up to'} denoise {beliefs[name].turns_at(cfg):.2f}"
+        where = f"{'from' if rises else 'up to'} denoise {beliefs[name].turns_at(cfg):.2f}"
+        return f"{name} was never met and could be {where} at best" if name == never else f"{name} is met {where}"
 
     return (
         f"{one} and {other} rule each other out: {told(one)}, {told(other)}; none of {len(judged)} pictures met both, "

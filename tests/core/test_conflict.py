@@ -58,7 +58,7 @@ def test_few_pictures_say_too_little(count: int) -> None:
     "seen",
     [
         pytest.param([*APART, (0.5, Y, Y)], id="a picture met both"),
-        pytest.param([(at, N, same) for at, _, same in APART], id="one is never met: that is something else"),
+        pytest.param([(at, N, same) for at, _, same in APART], id="one is never met, and cfg was never moved"),
         pytest.param([(at, red, Y) for at, red, _ in APART], id="one is always met"),
         pytest.param(
             [(0.45, N, Y), (0.5, Y, N), (0.48, N, Y), (0.52, Y, N), (0.5, N, Y)], id="close by: luck may help"
@@ -69,6 +69,51 @@ def test_few_pictures_say_too_little(count: int) -> None:
 def test_no_conflict_is_told_of_without_evidence(seen: Seen) -> None:
     history = [judged(n, {"is_red": red, "same_shape": same}, denoise=at) for n, (at, red, same) in enumerate(seen, 1)]
     assert find_conflict(BOTH, history) is None
+
+
+# --- one that was never met -----------------------------------------------------------------------------------------------
+
+FAR = (0.5, 0.3, 0.7, 0.2, 0.6, 0.4, 0.55, 0.8)
+CFGS = (4.0, 7.0, 9.0, 12.0, 5.0, 7.0, 8.0, 10.0)
+
+
+def never_red(
+    denoises: Sequence[float] = FAR, cfgs: Sequence[float] = CFGS, kept_up_to: float = 0.35
+) -> Optional[Conflict]:
+    """What is found where it is never red, and the shape the same up to a denoise."""
+    history = [
+        judged(n, {"is_red": [N, N], "same_shape": [at < kept_up_to] * 2}, denoise=at, cfg=cfg)
+        for n, (at, cfg) in enumerate(zip(denoises, cfgs), 1)
+    ]
+    return find_conflict(BOTH, history)
+
+
+def test_one_that_was_never_met_is_told_of_where_it_takes_settings_at_which_the_other_fails() -> None:
+    conflict = never_red()
+    assert conflict is not None and (conflict.first, conflict.second) == ("is_red", "same_shape")
+    assert re.match(
+        r"is_red and same_shape rule each other out: is_red was never met and could be from denoise (0\.9\d|1\.00) at best, "
+        r"same_shape is met up to denoise 0\.3\d; none of 8 pictures met both, and at the best settings the chance is [0-6]%",
+        conflict.evidence,
+    )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"denoises": FAR[:-1]}, id="seven pictures say too little of it"),
+        pytest.param({"denoises": [0.15 + 0.5 * at for at in FAR]}, id="pictures of much the same denoise"),
+        pytest.param({"cfgs": [7 + 0.1 * cfg for cfg in CFGS]}, id="pictures of much the same cfg"),
+        pytest.param({"kept_up_to": 0.65}, id="both may hold where nothing was tried"),
+        pytest.param(
+            {"denoises": (*FAR, *[1.0] * 12), "cfgs": (*CFGS, *[2.0, 3.0, 4.0, 5.0, 6.0, 8.0] * 2)},
+            id="no settings are left for it",
+        ),
+        pytest.param({"kept_up_to": 0.0}, id="nothing was met at all"),
+    ],
+)
+def test_else_one_that_was_never_met_is_no_conflict(changed: Any) -> None:
+    assert never_red(**changed) is None
 
 
 def test_a_picture_that_nobody_looked_at_is_no_evidence() -> None:
