@@ -102,7 +102,7 @@ def beliefs_of(
     criteria: Sequence[Criterion], history: Sequence[Attempt], rates: Rates, began: Sampling
 ) -> Dict[str, Belief]:
     judged = [a for a in history if a.evaluation.source == "aivis"]
-    cfg = settings_of(judged[0].sampling if judged else began)[1]
+    cfg = settings_of(history[0].sampling if history else began)[1]
     return {c.field: Belief(kind_of(c, cfg), _sightings(c, judged, rates)) for c in criteria}
 
 
@@ -222,8 +222,8 @@ class _Ground:
         if comparison.similarity_score < TOO_DIFFERENT:
             gentler = max(0.0, round(denoise - 0.05, 4))
             return 0.0, 1.0 if any(each[0] <= gentler for each in self.shown) else gentler, 0.0
-        kept = {c.field for c in self.criteria if c.intent == "preserve"}
-        if set(self.last.evaluation.failed_fields) <= kept:
+        asked = {c.field for c in self.criteria if c.intent != "preserve"}
+        if asked <= set(self.last.evaluation.passed_fields):
             return 0.0, 1.0, 0.0
         bolder, closer = min(1.0, round(denoise + 0.05, 4)), max(cfg, min(cfg + 1, self.cfgs[-1]))
         return (

@@ -14,6 +14,7 @@ from . import images, page_copy, page_rebuild, pages
 from .assess import Assessment
 from .duels import told
 from .errors import ImaginationError
+from .holding import Yardstick
 from .model import (
     Attempt,
     CallRecord,
@@ -39,7 +40,10 @@ _OF_FINAL = {"iterations", "duels", "winner"}  # what the output tells of it
 
 
 class Chronicle:
-    """The state of one run. `history` has the judged pictures, `metadata` every iteration, oldest first."""
+    """The state of one run. `history` has the judged pictures, `metadata` every iteration, oldest first.
+
+    `evidence` has the same pictures as the rules in force see them, see `holding`: what decides anything goes by that.
+    """
 
     def __init__(
         self, setup: Setup, store: Store, opening: Opening, clock: Callable[[], float] = time.monotonic
@@ -49,6 +53,8 @@ class Chronicle:
         self.run = opening.run
         self.checkpoint: Checkpoint = opening.checkpoint
         self.history: List[Attempt] = []
+        self.evidence: List[Attempt] = []
+        self._yardstick = Yardstick.of(setup.rules)
         self.metadata: Dict[int, Metadata] = {}
         self.final: Optional[FinalComparison] = None  # once the best pictures were compared
         self._clock = clock
@@ -79,13 +85,16 @@ class Chronicle:
         self.history = sorted(
             [a for a in self.history if a.iteration != attempt.iteration] + [attempt], key=lambda a: a.iteration
         )
+        self.evidence = [self._yardstick.told_by(a) for a in self.history]
 
     def attempt(self, iteration: Optional[int]) -> Optional[Attempt]:
-        """The judged picture of an iteration, if it is one."""
-        return next((a for a in self.history if a.iteration == iteration), None)
+        """The judged picture of an iteration, if it is one, as the rules in force see it."""
+        return next((a for a in self.evidence if a.iteration == iteration), None)
 
     def passed(self, iteration: int) -> bool:
-        """Say whether an iteration met every criterion; a pass under other rules than today's is none."""
+        """Say whether an iteration met every criterion. A pass under rules that differ in anything from today's is none:
+        it ends the run, and whoever changed the rules wants to see what comes of that.
+        """
         found = self.attempt(iteration)
         if found is None:
             return False
@@ -93,8 +102,12 @@ class Chronicle:
 
     def unanswered(self, times: int) -> List[str]:
         """Criteria that got no answer in the last `times` judged pictures, all of them."""
-        recent = [a.evaluation.unanswered for a in self.history if a.evaluation.source == "aivis"][-times:]
+        recent = [a.evaluation.unanswered for a in self.evidence if a.evaluation.source == "aivis"][-times:]
         return [field for field in recent[-1] if all(field in each for each in recent)] if len(recent) == times else []
+
+    def never_met(self, least: int = 1) -> List[str]:
+        """Criteria that no picture has met, each judged in at `least` so many."""
+        return never_met(self.setup.rules.acceptance_criteria, (a.evaluation for a in self.evidence), least)
 
     # --- iterations on record -----------------------------------------------------------------------------------------
 
@@ -278,8 +291,7 @@ class Chronicle:
 
     def _write_head(self) -> None:
         rules = self.setup.rules
-        missing = never_met(rules.acceptance_criteria, (a.evaluation for a in self.history), self.setup.rules_sha256)
-        pages.write_head(self.run, self.setup.project.name, rules, self.checkpoint, missing)
+        pages.write_head(self.run, self.setup.project.name, rules, self.checkpoint, self.never_met())
 
 
 def _summed(calls: Sequence[CallRecord], leading: CallRecord) -> CallRecord:

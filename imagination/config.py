@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import get_args, get_origin
 
 from .errors import ConfigError, one_line
-from .model import Frozen, Generation, Rules, VisionSettings, key_of
+from .model import Criterion, Frozen, Generation, Question, Rules, VisionSettings, key_of
 
 Record = TypeVar("Record", bound=Frozen)
 Keys = Tuple[Union[str, int], ...]
@@ -90,6 +90,11 @@ def load_texts(path: Path) -> Document:
 def rules_hash(rules: Rules) -> str:
     """Fingerprint of what is judged: criteria and questions, not the project's name or its number of iterations."""
     return _digest(rules.model_dump(mode="json", include={"acceptance_criteria", "questions"}))
+
+
+def criterion_hash(criterion: Criterion) -> str:
+    """Fingerprint of what a verdict means: what the judge is asked and what passes; not the tags, which no judge is told."""
+    return _digest(criterion.model_dump(mode="json", include={*Question.model_fields}))
 
 
 def json_schema(model: Type[Frozen]) -> Dict[str, Any]:
@@ -404,6 +409,7 @@ def schemas() -> Dict[str, Dict[str, Any]]:
 __all__ = [
     "Document",
     "Loaded",
+    "criterion_hash",
     "dotted",
     "json_schema",
     "load_generation",

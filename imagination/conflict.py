@@ -39,29 +39,34 @@ def find_conflict(
 ) -> Optional[Conflict]:
     """Two criteria of which no picture so far meets both, and of which the estimate says that none will; None: go on.
 
-    Each must have been met without the other. One that was never met counts as well where the estimate has settings for
-    it, at which the other fails, and pictures lie far apart; else it is no conflict, but a criterion to think about.
+    What counts of a pair are the pictures in which both were judged. Each must have been met without
+    the other. One that was never met counts as well where the estimate has settings for it, at which the other fails, and
+    pictures lie far apart; else it is no conflict, but a criterion to think about.
     """
     judged = [a for a in history if a.evaluation.source == "aivis"]
     if len(judged) < FROM:
         return None
     rates = rates_of(judged, known)
-    beliefs = beliefs_of(criteria, judged, rates, judged[0].sampling)
+    beliefs = beliefs_of(criteria, history, rates, history[0].sampling)
     found = [_chances_in(a, rates) for a in judged]
-    grounds = _grounds(judged[0].sampling)
+    grounds = _grounds(history[0].sampling)
 
     @functools.lru_cache(maxsize=None)
     def chances(name: str) -> List[float]:
         return [beliefs[name].chance(denoise, cfg) for denoise, cfg in grounds]
 
-    seeks_wide = len(judged) >= NEVER_FROM and _is_wide([settings_of(a.sampling) for a in judged])
+    shown, began = [settings_of(a.sampling) for a in judged], settings_of(history[0].sampling)[1]
     for one, other in itertools.combinations([c.field for c in criteria], 2):
-        never = _never_beside(found, one, other) if seeks_wide else None
-        if not (_apart(found, one, other) or (never is not None and max(chances(never)) >= POSSIBLE)):
+        both = [n for n, each in enumerate(found) if one in each and other in each]
+        if len(both) < FROM:
+            continue
+        pairs = [(found[n][one], found[n][other]) for n in both]
+        never = _never_beside(pairs, one, other) if _is_wide([shown[n] for n in both], began) else None
+        if not (_apart(pairs) or (never is not None and max(chances(never)) >= POSSIBLE)):
             continue
         together = max(map(mul, chances(one), chances(other)))
         if together < BELOW:
-            return Conflict(one, other, _evidence(beliefs, one, other, judged, together, never))
+            return Conflict(one, other, _evidence(beliefs, one, other, len(pairs), shown[-1][1], together, never))
     return None
 
 
@@ -78,9 +83,8 @@ def _grounds(began: Sampling) -> List[Settings]:
     return list(itertools.product(denoises, cfgs_around(cfg) if began.cfg is not None else [cfg]))
 
 
-def _apart(found: Sequence[Mapping[str, float]], one: str, other: str) -> bool:
+def _apart(pairs: Sequence[Tuple[float, float]]) -> bool:
     """Each was met without the other, and no picture may have both."""
-    pairs = [(each.get(one, 0.0), each.get(other, 0.0)) for each in found]
     return (
         any(a > SEEN and b < 1 - SEEN for a, b in pairs)
         and any(b > SEEN and a < 1 - SEEN for a, b in pairs)
@@ -88,38 +92,36 @@ def _apart(found: Sequence[Mapping[str, float]], one: str, other: str) -> bool:
     )
 
 
-def _never_beside(found: Sequence[Mapping[str, float]], one: str, other: str) -> Optional[str]:
+def _never_beside(pairs: Sequence[Tuple[float, float]], one: str, other: str) -> Optional[str]:
     """The one of two that no picture may have, where the other was met without it."""
-    for never, met in ((one, other), (other, one)):
-        if all(each.get(never, 0.0) < 0.5 for each in found) and any(
-            each.get(met, 0.0) > SEEN and each.get(never, 0.0) < 1 - SEEN for each in found
-        ):
+    for never, sides in ((one, pairs), (other, [(b, a) for a, b in pairs])):
+        if all(a < 0.5 for a, _ in sides) and any(b > SEEN and a < 1 - SEEN for a, b in sides):
             return never
     return None
 
 
-def _is_wide(shown: Sequence[Settings]) -> bool:
+def _is_wide(shown: Sequence[Settings], began: float) -> bool:
+    """Say whether pictures are many enough and far enough apart to tell of what none has; `began`: the run's first cfg."""
     denoises, cfgs = [each[0] for each in shown], [each[1] for each in shown]
-    far = round(max(denoises) - min(denoises), 4) >= WIDE_DENOISE
-    return far and max(cfgs) - min(cfgs) >= WIDE_CFG * cfgs[0]
+    far = round(max(denoises) - min(denoises), 4) >= WIDE_DENOISE and max(cfgs) - min(cfgs) >= WIDE_CFG * began
+    return far and len(shown) >= NEVER_FROM
 
 
 def _evidence(
     beliefs: Mapping[str, Belief],
     one: str,
     other: str,
-    judged: Sequence[Attempt],
+    count: int,
+    cfg: float,
     together: float,
     never: Optional[str],
 ) -> str:
-    cfg = settings_of(judged[-1].sampling)[1]
-
     def told(name: str) -> str:
         rises = beliefs[name].chance(0.95, cfg) > beliefs[name].chance(0.05, cfg)
         where = f"{'from' if rises else 'up to'} denoise {beliefs[name].turns_at(cfg):.2f}"
         return f"{name} was never met and could be {where} at best" if name == never else f"{name} is met {where}"
 
     return (
-        f"{one} and {other} rule each other out: {told(one)}, {told(other)}; none of {len(judged)} pictures met both, "
+        f"{one} and {other} rule each other out: {told(one)}, {told(other)}; none of {count} pictures met both, "
         f"and at the best settings the chance is {together:.0%}. To go on, {WAYS_OUT}"
     )

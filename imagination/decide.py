@@ -106,6 +106,9 @@ class Decider:
         old = _newest(configured, last.prompts, pending.improvement)
         if self.keeps_ledger and shape(old, self.criteria) == last.prompts:  # only the tags were added to them
             old = last.prompts
+        failed = ", ".join(last.evaluation.failed_fields)
+        if not failed:  # what does is asked otherwise now than it was of this picture
+            return pending, self._only_shaped(old, "nothing is known yet to fail by today's rules", owned)
         if pending.improvement is None:
 
             def ask() -> Any:
@@ -113,15 +116,11 @@ class Decider:
 
             pending, got = self._text_call("improvement", ask, pending)
             if got is None:
-                shaped = shape(old, self.criteria)
-                what = "prompts unchanged" if shaped == old else "prompts shaped by the tags"
-                move = Move(what=what, why="the vision model gave no better ones")
-                return pending, Revision(shaped, (move,), dict(owned))
+                return pending, self._only_shaped(old, "the vision model gave no better ones", owned)
             taken = Ledger(self.criteria, owned).revise(old, got[0], history).prompts if self.keeps_ledger else got[0]
             pending = pending.model_copy(update={"improvement": shape(taken, self.criteria), "proposed": got[0]})
             self.keep(pending)
         new = pending.improvement or old
-        failed = ", ".join(last.evaluation.failed_fields)
         if new == old:
             move = Move(what="prompts unchanged", why=f"the rewrite brought nothing new (failed: {failed})")
             return pending, Revision(new, (move,), dict(owned))
@@ -132,9 +131,15 @@ class Decider:
         move = Move(what=f"{' and '.join(changed)} prompt rewritten", why=f"for what failed: {failed}")
         return pending, Revision(new, (move,), dict(owned))
 
+    def _only_shaped(self, old: Prompts, why: str, owned: Mapping[str, str]) -> Revision:
+        shaped = shape(old, self.criteria)
+        what = "prompts unchanged" if shaped == old else "prompts shaped by the tags"
+        return Revision(shaped, (Move(what=what, why=why),), dict(owned))
+
     def _extremes(self, history: Sequence[Attempt]) -> Tuple[Attempt, ...]:
-        """The best and the worst picture, for a model that would otherwise know only the last."""
-        judged = [a for a in history if a.evaluation.source == "aivis"]
+        """The best and the worst picture of those judged on every criterion, for a model that would know only the last."""
+        fields = {c.field for c in self.criteria}
+        judged = [a for a in history if a.evaluation.source == "aivis" and fields <= {*a.evaluation.criteria_results}]
         if not self.keeps_ledger or len(judged) < 2:
             return ()
         by_score = sorted(judged, key=lambda a: (a.evaluation.overall_score, -a.iteration))

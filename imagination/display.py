@@ -42,7 +42,6 @@ DOING = {
 
 
 RAISED = {"iterations": "max_iterations", "cost": "max_cost", "time": "max_minutes"}  # what lets an ended run go on
-TELLING = 3  # judged pictures from which "met in none" says something
 
 
 def clean(text: str, limit: int = 500) -> str:
@@ -268,9 +267,8 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
         console.print(Text(f"not passed in {count(best.last_iteration, 'iteration')}; {told}", "bold yellow"))
         if best.ending:
             console.print(Text(clean(best.ending, 1000), "yellow"), soft_wrap=True)
-        never = _never_met(outcome)
-        if never:
-            told = f"met in none of the pictures: {', '.join(never)}; ask less there, or ask in other words"
+        if outcome.never_met:
+            told = f"met in none of the pictures: {', '.join(outcome.never_met)}; ask less there, or ask in other words"
             console.print(Text(clean(told, 1000), "yellow"), soft_wrap=True)
         if best.ended_by in RAISED:
             key = f"project.{RAISED[best.ended_by]}"
@@ -315,16 +313,9 @@ def _all_of(total: int) -> str:
     return f"all {total} criteria" if total > 1 else "the only criterion"
 
 
-def _never_met(outcome: Outcome) -> List[str]:
-    """Criteria that failed in every judged picture; a few pictures say nothing of that yet."""
-    judged = [m.evaluation.get("criteria_results") or {} for m in outcome.history if _was_judged(m)]
-    if len(judged) < TELLING:
-        return []
-    return [field for field in judged[-1] if not any(results.get(field) for results in judged)]
-
-
 def _criteria(outcome: Outcome) -> int:
-    return max((len(m.evaluation.get("criteria_results") or {}) for m in outcome.history), default=0)
+    best = [m for m in outcome.history if m.iteration == outcome.checkpoint.best_iteration]
+    return max((len(m.evaluation.get("criteria_results") or {}) for m in best), default=0)
 
 
 def _was_judged(metadata: Metadata) -> bool:

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from .judge import Judge, bounded
-from .model import Answer, Attempt, Duel, FinalComparison, Picture, Request
+from .model import Answer, Attempt, Duel, Evaluation, FinalComparison, Picture, Request
 from .prompts import list_wanted, shape_of
 from .scoring import better
 
@@ -33,15 +33,18 @@ _DUEL_READ = {**DUEL, "required": ["better"]}
 
 
 def contenders(
-    history: Iterable[Attempt], shows: Callable[[int], Optional[str]], rules_sha256: str, most: int = CONTENDERS
+    history: Iterable[Attempt],
+    shows: Callable[[int], Optional[str]],
+    holds: Callable[[Evaluation], bool],
+    most: int = CONTENDERS,
 ) -> List[int]:
     """The iterations with the best judged pictures, best first; of pictures that show the same, the best one only.
 
     `shows` gives a hash of what an iteration's picture shows (None: it has none) and is asked for no more than it takes.
-    Verdicts under other rules than `rules_sha256` do not count.
+    `holds` says whether the verdicts are on all criteria in force: scores of fewer cannot be compared.
     """
     judged = {a.iteration: a.evaluation for a in history if a.evaluation.source == "aivis"}
-    ranked = [n for n, evaluation in judged.items() if evaluation.rules_sha256 == rules_sha256]
+    ranked = [n for n, evaluation in judged.items() if holds(evaluation)]
 
     def first(one: int, other: int) -> int:
         return -1 if better((one, judged[one]), (other, judged[other])) else 1

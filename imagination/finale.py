@@ -10,6 +10,7 @@ from . import images
 from .assess import Eyes, usage_of
 from .duels import ask_duel, contenders, pairs, winner
 from .errors import BadImage, VisionError
+from .holding import Yardstick
 from .judge import Judge
 from .model import Answer, Attempt, CallRecord, Duel, FinalComparison, Picture, Usage
 from .store import Run
@@ -38,7 +39,7 @@ class Finale:
 
     def choose(self, history: Sequence[Attempt]) -> Chosen:
         """Compare the best of `history`; what an earlier process found out about the same pictures is taken as it is."""
-        order = contenders(history, self._shows, self.judge.rules_sha256)
+        order = contenders(history, self._shows, Yardstick.of(self.judge.rules).holds)
         if len(order) < 2:
             return Chosen()
         before = self.run.final_comparison()

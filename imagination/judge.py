@@ -11,7 +11,7 @@ from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tup
 
 from typing_extensions import Protocol
 
-from .config import rules_hash
+from .config import criterion_hash, rules_hash
 from .errors import one_line
 from .model import (
     Answer,
@@ -199,7 +199,8 @@ def evaluation_record(
 ) -> Evaluation:
     """Verdicts and score from values; without `judged` it is the fallback evaluation, in which nothing is answered.
 
-    `rules_sha256` says under which rules: a verdict under other ones is history, not a pass.
+    `rules_sha256` says under which rules: a verdict under other ones is history, not a pass. Each criterion has its own
+    beside it, so that what is asked as before still counts (see `holding`).
     """
     results = verdicts(criteria, values)
     return Evaluation(
@@ -215,6 +216,7 @@ def evaluation_record(
         aivis_metadata=call,
         usage=usage,
         rules_sha256=rules_sha256,
+        criteria_sha256={c.field: criterion_hash(c) for c in criteria},
         votes={c.field: [results[c.field] if values.get(c.field) is not None else None] for c in criteria}
         if judged
         else {},

@@ -137,13 +137,14 @@ class Ledger:
     def _is_useless(self, name: str, side: str, history: Sequence[Attempt]) -> bool:
         """The tool's own phrase whose criterion failed in every one of several pictures that had it, or is gone.
 
-        A picture that nobody looked at, and a verdict that was left out, are no evidence.
+        A picture that nobody looked at, a verdict that was left out, and one that no longer holds are no evidence.
         """
         field = self.owned.get(name)
         if field is None or field not in self.criteria:
             return field is not None
-        heard = [a for a in history if a.evaluation.source == "aivis" and field not in a.evaluation.unanswered]
-        tried = [a for a in heard if name in {core(each) for each in phrases(getattr(a.prompts, side))}]
+        heard = [a for a in history if a.evaluation.source == "aivis" and field in a.evaluation.criteria_results]
+        told = [a for a in heard if field not in a.evaluation.unanswered]
+        tried = [a for a in told if name in {core(each) for each in phrases(getattr(a.prompts, side))}]
         return len(tried) >= ENOUGH_TRIED and all(field in a.evaluation.failed_fields for a in tried)
 
     def _may_strengthen(self, phrase: str, wanted: str, failed: Sequence[str]) -> bool:

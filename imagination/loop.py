@@ -60,6 +60,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SILENT_IN_A_ROW = 3  # unanswered that often, a criterion is warned of
+TELLING = 3  # judged pictures from which "met in none" says something
 FAILURES_IN_A_ROW = 3  # then the run stops: twenty iterations should not be burnt on a dead server
 SEED_LIMIT = 2**53  # drawn seeds stay below it: beyond, a browser's numbers lose digits
 
@@ -106,11 +107,15 @@ class Observer:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `passed`: every criterion is met; else the best so far is in output/."""
+    """How a run ended. `passed`: every criterion is met; else the best so far is in output/.
+
+    `never_met`: the criteria that failed in every picture, where enough of them were judged to say so.
+    """
 
     passed: bool
     checkpoint: Checkpoint
     history: Tuple[Metadata, ...]
+    never_met: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,7 +229,7 @@ class Loop:
         rules = self.setup.rules
         if not rules.project.has("stop_on_conflict"):
             return None
-        return find_conflict(rules.acceptance_criteria, self.book.history, self.known)
+        return find_conflict(rules.acceptance_criteria, self.book.evidence, self.known)
 
     def _give_up(self, ended_by: EndedBy, ending: Optional[str] = None) -> Outcome:
         """End without a pass; `ending` tells people why, if not for the count of iterations."""
@@ -236,7 +241,7 @@ class Loop:
     def _finish(self, status: RunStatus) -> Outcome:
         self.tools.eyes.rest()
         history = self.book.finish(status, self.tools.now())
-        return Outcome(status == "passed", self.book.checkpoint, history)
+        return Outcome(status == "passed", self.book.checkpoint, history, tuple(self.book.never_met(TELLING)))
 
     def _save(self, **changes: Any) -> None:
         self.book.save(self.tools.now(), **changes)
@@ -297,7 +302,7 @@ class Loop:
         return False
 
     def _outlook(self, sampling: Sampling) -> Outlook:
-        return self.strategy.outlook(self.book.history, sampling)
+        return self.strategy.outlook(self.book.evidence, sampling)
 
     # --- one iteration ------------------------------------------------------------------------------------------------
 
@@ -416,7 +421,7 @@ class Loop:
         project = self.setup.rules.project
         if is_spent(project, self.book.checkpoint) or not project.has("final_comparison"):
             return
-        chosen = self.finale.choose(self.book.history)
+        chosen = self.finale.choose(self.book.evidence)
         totals = spent(self.book.checkpoint.totals, chosen.usage, chosen.seconds)
         if chosen.found is None:
             self._save(totals=totals)
@@ -458,17 +463,22 @@ class Loop:
         if attempt is None or self.book.metadata[iteration].decision:
             return
         if attempt.evaluation.source == "fallback":
-            why = "the vision model gave no answer, and nothing is decided from invented ones"
-            moves: Tuple[Move, ...] = (Move(what="settings unchanged", why=why),)
+            moves: Tuple[Move, ...] = (Move(what="settings unchanged", why=self._why_nothing_is_known(iteration)),)
             self.book.record_decision(iteration, moves, Usage(), {}, self.tools.now())
         else:
             generation = self.store.read_generation()
             known = self.book.checkpoint
-            decision = self.decider.decide(self.book.history, generation, known.pending, known.owned_phrases)
+            decision = self.decider.decide(self.book.evidence, generation, known.pending, known.owned_phrases)
             self.store.write_generation(decision.generation)
             moves, asked = decision.moves, decision.pending
             self.book.record_decision(iteration, moves, asked.usage, asked.timings, self.tools.now(), decision.owned)
         self.tools.observer.decided(moves)
+
+    def _why_nothing_is_known(self, iteration: int) -> str:
+        judged = next(a.evaluation.source == "aivis" for a in self.book.history if a.iteration == iteration)
+        if judged:
+            return "the picture was judged by other rules than today's, and nothing is decided from those"
+        return "the vision model gave no answer, and nothing is decided from invented ones"
 
 
 def _values(plan: Pending, generation: Generation) -> Dict[str, Any]:

@@ -440,6 +440,7 @@ class Evaluation(Artefact):
     aivis_metadata: CallRecord
     usage: Usage = Field(default_factory=Usage)
     rules_sha256: str = ""  # of the criteria and questions it was judged by
+    criteria_sha256: Dict[str, str] = Field(default_factory=dict)  # of each criterion as it was judged, see `holding`
     votes: Dict[str, List[Optional[bool]]] = Field(default_factory=dict)  # every verdict, the first one first
     posteriors: Dict[str, float] = Field(default_factory=dict)  # chance that it is met, after those votes
 

@@ -19,6 +19,7 @@ from typing_extensions import get_args
 from . import images, pages
 from .config import load_rules, rules_hash
 from .errors import ImaginationError, StoreError
+from .holding import Yardstick
 from .model import Checkpoint, EndedBy, Evaluation, Metadata, Rules, RunStatus
 from .overview import at_work
 from .page_extras import ENDING, extras
@@ -157,9 +158,9 @@ class _Rebuild:
         rules = self._rules()
         known = list(self._readable())
         standing = checkpoint or self._recalled(known, rules)
-        evaluations = [evaluation for _, evaluation in known if evaluation]
-        criteria = rules.acceptance_criteria if rules else []
-        missing = never_met(criteria, evaluations, standing.rules_sha256)
+        yardstick = _yardstick(standing.rules_sha256, rules)
+        evaluations = [yardstick.seen(evaluation) for _, evaluation in known if evaluation]
+        missing = never_met(rules.acceptance_criteria if rules else [], evaluations)
         pages.write_head(self.run, self.store.project.name, rules, standing, missing)
 
     def _rules(self) -> Optional[Rules]:
@@ -204,18 +205,18 @@ class _Rebuild:
             rules_sha256=rules_sha256,
             input_sha256="",
             totals=totals_of(metadata for metadata, _ in known),
-            **self._best(known, rules_sha256),
+            **self._best(known, _yardstick(rules_sha256, rules)),
         )
 
-    def _best(self, known: Known, rules_sha256: str) -> Dict[str, Any]:
+    def _best(self, known: Known, yardstick: Yardstick) -> Dict[str, Any]:
         """By score, or as the final comparison has it."""
         found = {metadata.iteration: evaluation for metadata, evaluation in known}
         with contextlib.suppress(StoreError):
             final = self.run.final_comparison()
             winner = found.get(final.winner) if final else None
             if final and winner:
-                return {"best_iteration": final.winner, "best_score": winner.overall_score}
-        return best_of(found.items(), rules_sha256)
+                return {"best_iteration": final.winner, "best_score": yardstick.seen(winner).overall_score}
+        return best_of(found.items(), yardstick)
 
     def _ended(self, known: Known, rules: Optional[Rules], rules_sha256: str) -> RunStatus:
         """Its output was put aside with it and tells whether it passed; else its last verdicts and its length do."""
@@ -259,6 +260,11 @@ def _in_force(known: Known, rules: Optional[Rules]) -> str:
     named = [evaluation.rules_sha256 for _, evaluation in known if evaluation]
     own = rules_hash(rules) if rules else ""
     return own if own in named or not named else named[-1]
+
+
+def _yardstick(rules_sha256: str, rules: Optional[Rules]) -> Yardstick:
+    """What verdicts are measured by; without rules only those under the same whole count."""
+    return Yardstick(rules_sha256, Yardstick.of(rules).criteria if rules else {})
 
 
 def _begun(run_id: str) -> float:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from .budget import cost_of, used_up
 from .errors import ConfigError
+from .holding import Yardstick
 from .model import (
     Checkpoint,
     Evaluation,
@@ -221,7 +222,7 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "set_aside": 0.0,
         "bookings": checkpoint.bookings + 1,  # what answers have cost so far is in `totals`, or set aside
         "totals": spent(totals_of(kept), check.usage, check.seconds) if check else totals_of(kept),
-        **best_of(((n, run.evaluation(n)) for n in run.iterations()), setup.rules_sha256),
+        **best_of(((n, run.evaluation(n)) for n in run.iterations()), Yardstick.of(setup.rules)),
     }
     again_from = checkpoint.model_copy(update=update)
     aside = round(max(0.0, (cost_of(checkpoint) or 0.0) - (cost_of(again_from) or 0.0)), 9)
@@ -298,11 +299,13 @@ def spent(totals: Totals, usage: Usage, seconds: float) -> Totals:
     return totals.model_copy(update={"usage": totals.usage + usage, "seconds": round(totals.seconds + seconds, 3)})
 
 
-def best_of(found: Iterable[Tuple[int, Optional[Evaluation]]], rules_sha256: str) -> Dict[str, Any]:
-    """`best_iteration` and `best_score` of evaluations by iteration; those under other rules do not count."""
+def best_of(found: Iterable[Tuple[int, Optional[Evaluation]]], yardstick: Yardstick) -> Dict[str, Any]:
+    """`best_iteration` and `best_score` of evaluations by iteration, of those that hold under the rules in force."""
     best: Optional[Tuple[int, Evaluation]] = None
     for iteration, evaluation in found:
-        counts = evaluation is not None and evaluation.rules_sha256 == rules_sha256
-        if evaluation is not None and counts and better((iteration, evaluation), best):
-            best = (iteration, evaluation)
+        if evaluation is None or not yardstick.holds(evaluation):
+            continue
+        counted = (iteration, yardstick.seen(evaluation))
+        if better(counted, best):
+            best = counted
     return {"best_iteration": best[0] if best else None, "best_score": best[1].overall_score if best else None}

@@ -78,8 +78,8 @@ def _rank(iteration: int, evaluation: Evaluation) -> Tuple[bool, float, int]:
     return (evaluation.source == "aivis", evaluation.overall_score, -iteration)
 
 
-def never_met(criteria: Sequence[Criterion], evaluations: Iterable[Evaluation], rules_sha256: str) -> List[str]:
-    """Fields that no judged picture has met; none where nothing was judged. Other rules than `rules_sha256` do not count."""
-    counted = [e for e in evaluations if e.source == "aivis" and e.rules_sha256 == rules_sha256]
-    met = {field for e in counted for field, passed in e.criteria_results.items() if passed}
-    return [criterion.field for criterion in criteria if counted and criterion.field not in met]
+def never_met(criteria: Sequence[Criterion], evaluations: Iterable[Evaluation], least: int = 1) -> List[str]:
+    """Fields that no picture has met of those in which they were judged, at `least` so many."""
+    judged = [e.criteria_results for e in evaluations if e.source == "aivis"]
+    told = {c.field: [results[c.field] for results in judged if c.field in results] for c in criteria}
+    return [field for field, results in told.items() if len(results) >= least and not any(results)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, List, Optional, Sequence, Tuple
 
 import pytest
@@ -69,6 +70,16 @@ def test_few_pictures_say_too_little(count: int) -> None:
 def test_no_conflict_is_told_of_without_evidence(seen: Seen) -> None:
     history = [judged(n, {"is_red": red, "same_shape": same}, denoise=at) for n, (at, red, same) in enumerate(seen, 1)]
     assert find_conflict(BOTH, history) is None
+
+
+def test_a_picture_in_which_one_of_the_two_was_not_judged_is_no_evidence_against_them() -> None:
+    history = pictures([(0.2, Y, Y)] * 2) + pictures(APART)
+    known = {"votes": {"is_red": [Y] * 2}, "criteria_results": {"is_red": Y}}
+    partly = [replace(a, evaluation=a.evaluation.model_copy(update=known)) for a in history[:2]]
+    conflict = find_conflict(BOTH, [*partly, *pictures(APART)])
+    assert conflict is not None and "none of 8 pictures met both" in conflict.evidence
+    half = [replace(a, evaluation=a.evaluation.model_copy(update=known)) for a in pictures(APART)[:4]]
+    assert find_conflict(BOTH, [*half, *pictures(APART)[4:]]) is None
 
 
 # --- one that was never met -----------------------------------------------------------------------------------------------

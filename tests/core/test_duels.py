@@ -49,6 +49,10 @@ def attempt(iteration: int, score: float, source: Any = "aivis", rules: str = "n
     return Attempt(iteration, Sampling(), Prompts(), evaluation, comparison)
 
 
+def of_now(evaluation: Evaluation) -> bool:
+    return evaluation.rules_sha256 == "now"
+
+
 # score by iteration, what each picture shows (None: there is none), who meets
 MEETING: Dict[str, Any] = {
     "the three with the best scores": ({1: 20, 2: 80, 3: 60, 4: 70}, {}, [2, 4, 3]),
@@ -63,12 +67,12 @@ MEETING: Dict[str, Any] = {
 @pytest.mark.parametrize(("scores", "shown", "expected"), MEETING.values(), ids=MEETING.keys())
 def test_the_best_distinct_pictures_meet(scores: Any, shown: Any, expected: List[int]) -> None:
     history = [attempt(n, score) for n, score in scores.items()]
-    assert contenders(history, lambda n: shown.get(n, f"picture {n}"), "now") == expected
+    assert contenders(history, lambda n: shown.get(n, f"picture {n}"), of_now) == expected
 
 
 def test_unjudged_pictures_and_those_under_other_rules_stay_out() -> None:
     history = [attempt(1, 90, source="fallback"), attempt(2, 80, rules="before"), attempt(3, 10), attempt(4, 20)]
-    assert contenders(history, str, "now") == [4, 3]
+    assert contenders(history, str, of_now) == [4, 3]
 
 
 def test_no_more_pictures_are_read_than_it_takes() -> None:
@@ -78,7 +82,7 @@ def test_no_more_pictures_are_read_than_it_takes() -> None:
         read.append(iteration)
         return str(iteration)
 
-    contenders([attempt(n, n) for n in range(1, 50)], shows, "now")
+    contenders([attempt(n, n) for n in range(1, 50)], shows, of_now)
     assert read == [49, 48, 47]
 
 

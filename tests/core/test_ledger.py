@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import pytest
@@ -215,6 +216,12 @@ def tried(*verdicts: Any, **more: Any) -> List[Attempt]:
     ]
 
 
+def without(history: Sequence[Attempt]) -> List[Attempt]:
+    """The pictures as rules see them that ask for snow in other words."""
+    kept = {"criteria_results": {"is_red": False, "same_shape": True}, "failed_fields": ["is_red"]}
+    return [replace(a, evaluation=a.evaluation.model_copy(update=kept)) for a in history]
+
+
 @pytest.mark.parametrize(
     ("history", "owner", "stays"),
     [
@@ -224,6 +231,12 @@ def tried(*verdicts: Any, **more: Any) -> List[Attempt]:
         pytest.param(tried(False, False), None, True, id="the user's"),
         pytest.param([*tried(False, looked=False), *tried(False)], "has_snow", True, id="nobody looked"),
         pytest.param(tried(None, None), "has_snow", True, id="the judge could not tell"),
+        pytest.param(
+            [*without(tried(True)), *tried(False, False)],
+            "has_snow",
+            False,
+            id="that it helped was said by other rules",
+        ),
         pytest.param(tried(True), "of_a_criterion_that_is_gone", False, id="nothing asks for it any more"),
     ],
 )

@@ -115,6 +115,7 @@ def test_a_run_is_over_when_all_pass_not_when_a_rounded_score_says_so(
 
 def test_where_nothing_was_judged_no_criterion_was_never_met() -> None:
     criteria = [criterion("boolean")]
-    assert never_met(criteria, [], "") == never_met(criteria, [evaluation(0.0, "fallback")], "") == []
-    assert never_met(criteria, [evaluation(0.0, results={"f": False})], "") == ["f"]
-    assert never_met(criteria, [evaluation(0.0, results={"f": False})], "of other rules") == []
+    assert never_met(criteria, []) == never_met(criteria, [evaluation(0.0, "fallback")]) == []
+    assert never_met(criteria, [evaluation(0.0, results={"f": False})]) == ["f"]
+    assert never_met(criteria, [evaluation(0.0, results={"another": False})]) == []
+    assert never_met(criteria, [evaluation(0.0, results={"f": False})], least=2) == []

@@ -22,6 +22,7 @@ GOLDEN = Path(__file__).with_name("artefacts.json")
 BY_FIELD = {
     "answers",
     "criteria_results",
+    "criteria_sha256",
     "grey",
     "original",
     "posteriors",

@@ -270,7 +270,7 @@ def test_a_run_whose_files_all_are_damaged_stays_in_the_list_with_the_others(tmp
 
 def test_only_verdicts_under_the_heads_rules_count(tmp_path: Path) -> None:
     run = make_run(tmp_path, "p", 3, status="passed", size=(32, 24))
-    change(file_of(run, "evaluation", 3), rules_sha256="of other rules")
+    change(file_of(run, "evaluation", 3), rules_sha256="of other rules", criteria_sha256={})
     file_of(run, "head").unlink()
     rebuild(tmp_path)
     assert "never_met_one" in script(run, "head")["never_met"]

@@ -16,6 +16,7 @@ from run_votes import Kind
 
 from imagination import pages
 from imagination.config import load_rules, rules_hash
+from imagination.holding import Yardstick
 from imagination.images import content_hash, thumbnail
 from imagination.judge import answers_record, evaluation_record
 from imagination.model import (
@@ -225,7 +226,7 @@ class Maker:
             "last_iteration": number,
             "updated_at": metadata.timestamp,
             "totals": added(self.checkpoint.totals, metadata),
-            **best_of(self.evaluations.items(), self.checkpoint.rules_sha256),
+            **best_of(self.evaluations.items(), Yardstick.of(self.rules)),
         }
         self.checkpoint = self.checkpoint.model_copy(update=update)
         pages.write_iteration(self.run, metadata)
@@ -245,13 +246,13 @@ class Maker:
         told = {"overall_score": evaluation.overall_score, "criteria_results": evaluation.criteria_results}
         metadata = metadata.model_copy(update={"evaluation": told, "aivis_metadata": call})
         self._keep("metadata", metadata)
-        best = best_of(self.evaluations.items(), sha)
+        best = best_of(self.evaluations.items(), Yardstick.of(self.rules))
         self.checkpoint = self.checkpoint.model_copy(update={"updated_at": time.time(), **best})
         pages.write_iteration(self.run, metadata)
 
     def take_back(self, first: int) -> None:
         self.evaluations = {n: each for n, each in self.evaluations.items() if n < first}
-        best = best_of(self.evaluations.items(), self.checkpoint.rules_sha256)
+        best = best_of(self.evaluations.items(), Yardstick.of(self.rules))
         update = {"status": "running", "last_iteration": first - 1, "updated_at": time.time(), **best}
         self.checkpoint = self.checkpoint.model_copy(update=update)
 
@@ -445,6 +446,5 @@ class Maker:
         write_json(self.store.working / "checkpoint.json", self.checkpoint.model_dump(mode="json"), durable=False)
 
     def write_head(self) -> None:
-        criteria, sha = self.rules.acceptance_criteria, self.checkpoint.rules_sha256
-        missing = never_met(criteria, self.evaluations.values(), sha)
+        missing = never_met(self.rules.acceptance_criteria, self.evaluations.values())
         pages.write_head(self.run, self.project, self.rules, self.checkpoint, missing)

@@ -1,0 +1,113 @@
+"""A run that goes on under other rules: what is known of what stayed the same counts, the rest is history."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any, Dict
+
+from scripted import ALL, HALF, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision
+
+OTHER = {"is_red": False, "same_shape": True}
+
+
+def reworded(bench: Bench, field: str, **changes: Any) -> None:
+    rules: Dict[str, Any] = copy.deepcopy(RULES)
+    rules["project"].update(strategy="adaptive", confirmations=0, judge_check=False)
+    for criterion in rules["acceptance_criteria"]:
+        if criterion["field"] == field:
+            criterion.update(changes)
+    bench.write("rules.yaml", rules)
+
+
+def begun(bench: Bench, *verdicts: Any, **project: Any) -> None:
+    """A run under the first rules, over after as many pictures as there are verdicts."""
+    given = {"strategy": "adaptive", "confirmations": 0, "judge_check": False, "stop_on_conflict": False}
+    bench.rules(**{**given, "max_iterations": len(verdicts), "final_comparison": False, **project})
+    bench.run(ScriptedGenerator(), ScriptedVision(verdicts))
+
+
+def asked(vision: ScriptedVision, purpose: str) -> Any:
+    return next(request for request in vision.asked if request.purpose == purpose).instruction
+
+
+def test_a_reworded_criterion_that_failed_is_not_improved_for_and_the_others_are(bench: Bench) -> None:
+    begun(bench, NONE, NONE)
+    reworded(bench, "is_red", question="Is it bright red?")
+    vision = ScriptedVision([ALL])
+    outcome = bench.run(ScriptedGenerator(), vision, resume_from=3)
+    assert outcome.passed and outcome.checkpoint.best_iteration == 3
+    told = asked(vision, "improvement")
+    assert "- same_shape: Is the shape the same? [preserve] Seen: same_shape seen" in told
+    assert "- is_red" not in told
+
+
+def test_after_a_last_picture_of_which_no_verdict_holds_nothing_is_asked(bench: Bench) -> None:
+    begun(bench, NONE, NONE)
+    reworded(bench, "is_red", question="Is it bright red?")
+    path = bench.project.root / "config" / "rules.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("the shape the same", "it the same car"), encoding="utf-8")
+    vision, generator = ScriptedVision([ALL]), ScriptedGenerator()
+    outcome = bench.run(generator, vision, resume_from=3)
+    assert vision.count("improvement") == 0
+    move = outcome.history[1].decision[0]
+    assert move.what == "settings unchanged" and "other rules than today's" in move.why
+    assert generator.sampler_inputs(0)["denoise"] == outcome.history[1].parameters_used["denoise"]
+
+
+def test_after_a_last_picture_of_which_nothing_is_known_to_fail_no_better_prompts_are_asked_for(bench: Bench) -> None:
+    begun(bench, OTHER, OTHER)
+    reworded(bench, "is_red", question="Is it bright red?")
+    vision = ScriptedVision([ALL])
+    outcome = bench.run(ScriptedGenerator(), vision, resume_from=3)
+    assert vision.count("improvement") == 0
+    assert outcome.history[1].decision[-1].why == "nothing is known yet to fail by today's rules"
+
+
+def test_what_failed_by_other_words_is_not_told_of_as_never_met(bench: Bench) -> None:
+    begun(bench, OTHER, OTHER, OTHER)
+    reworded(bench, "is_red", question="Is it bright red?")
+    outcome = bench.run(ScriptedGenerator(), ScriptedVision([HALF, HALF]), resume_from=4)
+    assert not outcome.passed and outcome.never_met == ()
+    begun(bench, HALF, HALF, HALF)
+    reworded(bench, "is_red", question="Is it bright red?")
+    outcome = bench.run(ScriptedGenerator(), ScriptedVision([NONE, NONE, NONE]), resume_from=3)
+    assert outcome.never_met == ("is_red", "same_shape")  # once it was met, when it was asked in other words
+
+
+def test_a_conflict_is_found_in_verdicts_that_hold(bench: Bench) -> None:
+    limits = {"strategy": "adaptive", "confirmations": 0, "judge_check": False, "max_iterations": 9}
+    begun(bench, OTHER, OTHER, NONE, NONE, NONE, HALF, HALF, OTHER)
+    run = bench.store.runs()[-1]
+    for number, denoise in enumerate((0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 0.85, 0.25), 1):  # as if the search had come there
+        path = run.file("metadata", number)
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data["parameters_used"].update(denoise=denoise, cfg=7.0)
+        path.write_text(json.dumps(data), encoding="utf-8")
+        path = run.file("evaluation", number)
+        data = json.loads(path.read_text(encoding="utf-8"))
+        votes = {field: cast * 2 for field, cast in data["votes"].items()}
+        path.write_text(json.dumps({**data, "votes": votes}), encoding="utf-8")
+    bench.rules(**limits)
+    assert bench.run(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=9).checkpoint.ended_by == "conflict"
+    reworded(bench, "is_red", question="Is it bright red?")
+    path = bench.project.root / "config" / "rules.yaml"
+    path.write_text(path.read_text("utf-8").replace("max_iterations: 5", "max_iterations: 9"), "utf-8")
+    assert bench.run(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=9).passed
+
+
+def test_tags_that_change_leave_the_best_picture_the_best(bench: Bench) -> None:
+    begun(bench, NONE, HALF)
+    reworded(bench, "is_red", must_include=["red paint", "glossy"])
+    outcome = bench.run(ScriptedGenerator(), ScriptedVision([NONE]), resume_from=3)
+    assert outcome.checkpoint.best_iteration == 2
+    output = json.loads((bench.project.root / "output" / "output_metadata.json").read_text(encoding="utf-8"))
+    assert output["iteration"] == 2
+
+
+def test_a_pass_from_before_a_change_of_tags_does_not_end_the_run(bench: Bench) -> None:
+    begun(bench, NONE, ALL)
+    reworded(bench, "is_red", must_include=["red paint", "glossy"])
+    generator = ScriptedGenerator()
+    outcome = bench.run(generator, ScriptedVision([ALL]), resume_from=3)
+    assert outcome.passed and len(generator.jobs) == 1
