@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar, Union, cast
 
 from typing_extensions import Protocol
 
@@ -41,6 +41,14 @@ class Assessment:
 
 
 @dataclass(frozen=True)
+class _Took:
+    """Seconds that questions about one picture took, and usage of the artefacts from before, by kind."""
+
+    timings: Dict[str, float] = field(default_factory=dict)
+    before: Dict[str, Usage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Assessor:
     """Assesses the pictures of one run. `asking` hears which question goes out, `warn` what got no answer."""
 
@@ -57,33 +65,33 @@ class Assessor:
     looks: int = 0  # the most further looks at one picture
 
     def assess(self, iteration: int, png: bytes, again: bool = False, outlook: Optional[Outlook] = None) -> Assessment:
-        """Ask what is not on disk yet. `again`: what failed before is asked once more.
+        """Ask what is not on disk yet. `again`: what failed before is asked once more, and what that took stays counted.
 
         `outlook` is what is held of the picture and of the judge before it is seen; it decides when a pass is confirmed.
         """
         result = images.for_vision(png, "the result")
-        timings: Dict[str, float] = {}
+        took = _Took()
         answers, comparison = self.run.answers(iteration), self.run.comparison(iteration)
         evaluation = self.run.evaluation(iteration)
         if again:
+            for kind, failed in (("questions", answers), ("comparison", comparison), ("evaluation", evaluation)):
+                took.before[kind] = failed.usage if failed else Usage()
             answers = answers if answers and answers.aivis_metadata.success else None
             comparison = comparison if comparison and comparison.source == "aivis" else None
-            evaluation = None
+            evaluation = evaluation if evaluation and evaluation.source == "aivis" else None
         measured = comparison.measured if comparison else images.likeness(self.fingerprint, images.fingerprint(png))
         found = Sections(answers, comparison)
         if self.settings.calls == "combined" and evaluation is None and (not again or self._is_empty(found)):
-            found = self._at_once(iteration, measured, result, found, timings)
-        answers, comparison = self._look(iteration, measured, result, found.answers, found.comparison, timings)
+            found = self._at_once(iteration, measured, result, found, took)
+        answers, comparison = self._look(iteration, measured, result, found.answers, found.comparison, took)
         if evaluation is None:
-            evaluation = self._evaluate(iteration, result, answers, found, outlook or Outlook(), timings)
-        return Assessment(answers, comparison, evaluation, timings)
+            evaluation = self._evaluate(iteration, result, answers, found, outlook or Outlook(), took)
+        return Assessment(answers, comparison, evaluation, took.timings)
 
     def _is_empty(self, found: Sections) -> bool:
         return found.comparison is None and (found.answers is None or not self.rules.questions)
 
-    def _at_once(
-        self, iteration: int, measured: float, result: Picture, known: Sections, timings: Dict[str, float]
-    ) -> Sections:
+    def _at_once(self, iteration: int, measured: float, result: Picture, known: Sections, took: _Took) -> Sections:
         """Ask everything in one request, and put on disk what is new but for the verdicts, which are yet to be confirmed.
 
         What cannot be read stays None. A process that was killed before the verdicts were on disk asks this again, which
@@ -94,22 +102,21 @@ class Assessor:
             return ask_at_once(self.judge, iteration, self.original, result, measured)
 
         try:
-            found = self._timed("combined", ask, timings)()
+            found = self._timed("combined", ask, took)()
         except VisionError as err:
             if not isinstance(err.__cause__, (VisionUnreachable, VisionBusy)):
                 return replace(known, untold=usage_of(err))
             return Sections(  # nobody is there to answer three smaller questions either
-                known.answers or (self._unanswered(iteration, err, Usage()) if self.rules.questions else None),
-                known.comparison or self._uncompared(iteration, err, measured, Usage()),
-                self._unjudged(iteration, err, usage_of(err)),
+                known.answers or (self._unanswered(iteration, err, Usage(), took) if self.rules.questions else None),
+                known.comparison or self._uncompared(iteration, err, measured, Usage(), took),
+                self._unjudged(iteration, err, usage_of(err), took),
             )
-        for kind, new, old in (
-            ("questions", found.answers, known.answers),
-            ("comparison", found.comparison, known.comparison),
-        ):
-            if new is not None and old is None:
-                self.run.write(kind, new)
-        return replace(found, answers=known.answers or found.answers, comparison=known.comparison or found.comparison)
+        answers, comparison = known.answers, known.comparison
+        if answers is None and found.answers is not None:
+            answers = self._kept("questions", found.answers, took)
+        if comparison is None and found.comparison is not None:
+            comparison = self._kept("comparison", found.comparison, took)
+        return replace(found, answers=answers, comparison=comparison)
 
     def _look(
         self,
@@ -118,7 +125,7 @@ class Assessor:
         result: Picture,
         answers: Optional[Answers],
         comparison: Optional[Comparison],
-        timings: Dict[str, float],
+        took: _Took,
     ) -> Any:
         """Answers and comparison, those that are missing asked for together."""
 
@@ -131,17 +138,17 @@ class Assessor:
             return self.judge.compare(iteration, self.original, result, measured)
 
         wanted: List[Callable[[], Any]] = [
-            self._timed("questions", answer, timings) if answers is None else lambda: answers,
-            self._timed("comparison", compare, timings) if comparison is None else lambda: comparison,
+            self._timed("questions", answer, took) if answers is None else lambda: answers,
+            self._timed("comparison", compare, took) if comparison is None else lambda: comparison,
         ]
         got_answers, got_comparison = self.eyes.together(*wanted)
         if isinstance(got_answers, VisionError):
-            got_answers = self._unanswered(iteration, got_answers, usage_of(got_answers))
+            got_answers = self._unanswered(iteration, got_answers, usage_of(got_answers), took)
         if isinstance(got_comparison, VisionError):
-            got_comparison = self._uncompared(iteration, got_comparison, measured, usage_of(got_comparison))
+            got_comparison = self._uncompared(iteration, got_comparison, measured, usage_of(got_comparison), took)
         return got_answers, got_comparison
 
-    def _timed(self, purpose: str, ask: Callable[[], T], timings: Dict[str, float]) -> Callable[[], T]:
+    def _timed(self, purpose: str, ask: Callable[[], T], took: _Took) -> Callable[[], T]:
         """`ask`, heard by the observer, timed, and its artefact written the moment it is there."""
 
         def timed() -> T:
@@ -151,21 +158,25 @@ class Assessor:
             try:
                 got = ask()
             finally:
-                timings[purpose] = round(self.clock() - started, 3)
-            if isinstance(got, (Answers, Comparison, Evaluation)):
-                self.run.write(purpose, got)
-            return got
+                took.timings[purpose] = round(self.clock() - started, 3)
+            return self._kept(purpose, got, took)
 
         return timed
 
-    def _unanswered(self, iteration: int, err: VisionError, usage: Usage) -> Answers:
+    def _kept(self, kind: str, got: T, took: _Took) -> T:
+        """A record as it is on disk now: with what was spent in vain on the one that it replaces. Else what it is."""
+        if not isinstance(got, (Answers, Comparison, Evaluation)):
+            return got
+        whole = got.model_copy(update={"usage": took.before.get(kind, Usage()) + got.usage})
+        self.run.write(kind, whole)
+        return cast(T, whole)
+
+    def _unanswered(self, iteration: int, err: VisionError, usage: Usage, took: _Took) -> Answers:
         self.warn(f"the questions got no answer: {err}")
         values: Dict[str, Value] = {q.field: None for q in self.rules.questions}
-        answers = answers_record(iteration, values, failed_call(err, self.unheard()), usage)
-        self.run.write("questions", answers)
-        return answers
+        return self._kept("questions", answers_record(iteration, values, failed_call(err, self.unheard()), usage), took)
 
-    def _uncompared(self, iteration: int, err: VisionError, measured: float, usage: Usage) -> Comparison:
+    def _uncompared(self, iteration: int, err: VisionError, measured: float, usage: Usage, took: _Took) -> Comparison:
         self.warn(f"the comparison got no answer, likeness is measured from pixels: {err}")
         comparison = Comparison(
             iteration=iteration,
@@ -177,8 +188,7 @@ class Assessor:
             aivis_metadata=failed_call(err, self.unheard()),
             usage=usage,
         )
-        self.run.write("comparison", comparison)
-        return comparison
+        return self._kept("comparison", comparison, took)
 
     def _evaluate(
         self,
@@ -187,7 +197,7 @@ class Assessor:
         answers: Answers,
         found: Sections,
         outlook: Outlook,
-        timings: Dict[str, float],
+        took: _Took,
     ) -> Evaluation:
         """The verdicts, confirmed; the first ones are `found` already where all was asked in one request."""
         seen = [found.evaluation] if found.evaluation else []
@@ -209,9 +219,11 @@ class Assessor:
             return confirmed(first, look, self.looks, outlook) if self.looks and first.source == "aivis" else first
 
         try:
-            return self._timed("evaluation", ask, timings)()
+            return self._timed("evaluation", ask, took)()
         except VisionError as err:
-            return self._unjudged(iteration, err, sum((each.usage for each in seen), found.untold + usage_of(err)))
+            return self._unjudged(
+                iteration, err, sum((each.usage for each in seen), found.untold + usage_of(err)), took
+            )
 
     def _still_unanswered(self, iteration: int, fields: Sequence[str], err: VisionError) -> Evaluation:
         """The record of a look that gave no verdict: the picture is judged, but for these."""
@@ -219,12 +231,11 @@ class Assessor:
         asked = [criterion for criterion in criteria if criterion.field in fields]
         return evaluation_record(iteration, asked, {}, {}, call, usage_of(err), self.judge.rules_sha256)
 
-    def _unjudged(self, iteration: int, err: VisionError, usage: Usage) -> Evaluation:
+    def _unjudged(self, iteration: int, err: VisionError, usage: Usage, took: _Took) -> Evaluation:
         self.warn(f"the picture could not be judged, it is kept unjudged: {err}")
         call, criteria = failed_call(err, self.unheard()), self.rules.acceptance_criteria
         evaluation = evaluation_record(iteration, criteria, {}, {}, call, usage, self.judge.rules_sha256, judged=False)
-        self.run.write("evaluation", evaluation)
-        return evaluation
+        return self._kept("evaluation", evaluation, took)
 
     def unheard(self) -> CallRecord:
         """The record of a call that was not made, or that left none."""

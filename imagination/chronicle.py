@@ -30,7 +30,7 @@ from .model import (
     Totals,
     Usage,
 )
-from .resume import Opening, add_iteration
+from .resume import Opening, add_iteration, add_rejudged, rejudging
 from .scoring import better, never_met
 from .setup import Setup, Workflow
 from .store import Store
@@ -105,6 +105,12 @@ class Chronicle:
         recent = [a.evaluation.unanswered for a in self.evidence if a.evaluation.source == "aivis"][-times:]
         return [field for field in recent[-1] if all(field in each for each in recent)] if len(recent) == times else []
 
+    def unjudged(self) -> List[int]:
+        """Iterations whose picture nobody has looked at, or whose judging a killed process did not put on record."""
+        mark = self.checkpoint.rejudging
+        marked = mark.iteration if mark else None
+        return [a.iteration for a in self.history if a.evaluation.source == "fallback" or a.iteration == marked]
+
     def never_met(self, least: int = 1) -> List[str]:
         """Criteria that no picture has met, each judged in at `least` so many."""
         return never_met(self.setup.rules.acceptance_criteria, (a.evaluation for a in self.evidence), least)
@@ -135,8 +141,22 @@ class Chronicle:
             seeded_from=self.checkpoint.seeded_from,
         )
 
+    def judge_again(self, iteration: int, now: float) -> Metadata:
+        """Mark, before anything is asked, that a picture is judged anew; returns what is on record of it.
+
+        The mark of a process that was killed at it stays: its answers may be on record and not yet in the totals.
+        """
+        mark = self.checkpoint.rejudging
+        if mark is None or mark.iteration != iteration:
+            self.save(now, rejudging=rejudging(self.metadata[iteration]))
+        return self.metadata[iteration]
+
     def record(self, made: Metadata, found: Assessment, now: float, rejudged: bool = False) -> Metadata:
-        """Put a judged iteration on record: metadata, resume point, output if it is the best, the page's files."""
+        """Put a judged iteration on record: metadata, resume point, output if it is the best, the page's files.
+
+        `rejudged`: it was on record before, and `judge_again` was called. What its artefacts took is told whole, with
+        what failed; the totals get what is new.
+        """
         evaluation, comparison, answers = found.evaluation, found.comparison, found.answers
         parts = (answers, comparison, evaluation)
         usage = sum((part.usage for part in parts), Usage())
@@ -153,9 +173,9 @@ class Chronicle:
                     "analysis": comparison.analysis,
                 },
                 "aivis_metadata": _summed([part.aivis_metadata for part in parts], evaluation.aivis_metadata),
-                "timings": {**made.timings, **found.timings},
+                "timings": _together(made.timings, found.timings),
                 "usage": usage,
-                "decision": [],
+                "decision": [] if evaluation.source == "aivis" else made.decision,
             }
         )
         self._write(metadata)
@@ -163,9 +183,10 @@ class Chronicle:
         changes = self._best_with(metadata.iteration, evaluation)
         if evaluation.source == "aivis":
             changes["vision_failures"] = 0
-        totals = self.checkpoint.totals
+        totals, mark = self.checkpoint.totals, self.checkpoint.rejudging
         if rejudged:
-            changes["totals"] = totals.model_copy(update={"usage": totals.usage + usage})
+            assert mark is not None
+            changes.update(totals=add_rejudged(totals, metadata, mark), rejudging=None)
         else:
             changes["totals"] = add_iteration(totals, metadata)
             changes.update(last_iteration=metadata.iteration, pending=None, generation_failures=0)
@@ -292,6 +313,11 @@ class Chronicle:
     def _write_head(self) -> None:
         rules = self.setup.rules
         pages.write_head(self.run, self.setup.project.name, rules, self.checkpoint, self.never_met())
+
+
+def _together(before: Mapping[str, float], now: Mapping[str, float]) -> Dict[str, float]:
+    """Seconds by what they were spent on, added up where a question was asked again."""
+    return {**before, **{name: round(before.get(name, 0.0) + spent, 3) for name, spent in now.items()}}
 
 
 def _summed(calls: Sequence[CallRecord], leading: CallRecord) -> CallRecord:

@@ -284,20 +284,21 @@ class Loop:
         Raises ServiceError when there is still no answer; `at_the_end` only if no picture of the run was ever judged:
         one that a model refuses to look at must not keep a run from ending.
         """
-        for iteration in [a.iteration for a in self.book.history if a.evaluation.source == "fallback"]:
+        for iteration in self.book.unjudged():
             png = self.book.run.read_image(iteration)
             if png is None:
                 continue
-            before = self.book.metadata[iteration]
+            before = self.book.judge_again(iteration, self.tools.now())
             self.tools.observer.iteration_begins(iteration, Sampling(**before.parameters_used), before.prompts_used)
             found = self.assessor.assess(iteration, png, True, self._outlook(Sampling(**before.parameters_used)))
             if found.evaluation.source == "fallback":
+                self.book.record(before, found, self.tools.now(), rejudged=True)  # it was paid for all the same
                 if at_the_end and any(a.evaluation.source == "aivis" for a in self.book.history):
                     continue
                 why = found.evaluation.aivis_metadata.error
                 raise ServiceError(f"the vision model still gives no answer: {why}", self._resume_hint())
             self._record(before, found, rejudged=True)
-            if found.evaluation.all_pass:
+            if self.book.passed(iteration):
                 return True
         return False
 

@@ -377,6 +377,14 @@ class Usage(Frozen):
             cost=sum(costs) if costs else None,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            requests=self.requests - other.requests,
+            prompt_tokens=self.prompt_tokens - other.prompt_tokens,
+            completion_tokens=self.completion_tokens - other.completion_tokens,
+            cost=None if self.cost is None else self.cost - (other.cost or 0.0),
+        )
+
 
 class CallRecord(Frozen):
     """`aivis_metadata`: who answered, after how many attempts, and what went wrong."""
@@ -571,6 +579,14 @@ class Pending(Frozen):
     _parameters_have_types = field_validator("parameters")(_checked_parameters)
 
 
+class Rejudging(Frozen):
+    """A picture that nobody had looked at and that is judged now, with what of it is in `totals` from before."""
+
+    iteration: int
+    usage: Usage
+    seconds: float
+
+
 class JudgeCheck(Artefact):
     """`judge_check.json`: what the judge said of the unedited original (twice) and of a grey square, before picture 1."""
 
@@ -620,6 +636,7 @@ class Checkpoint(Artefact):
     input_sha256: str
     description: Optional[str] = None
     pending: Optional[Pending] = None
+    rejudging: Optional[Rejudging] = None
     generation_failures: int = 0  # in a row
     vision_failures: int = 0  # in a row
     ended_by: Optional[EndedBy] = None  # why an exhausted run is over

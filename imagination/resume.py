@@ -24,6 +24,7 @@ from .model import (
     Parameters,
     Pending,
     ProjectSettings,
+    Rejudging,
     Seeding,
     Totals,
     Usage,
@@ -217,6 +218,7 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "input_sha256": setup.input_sha256,
         "description": checkpoint.description if same_input else None,
         "pending": pending,
+        "rejudging": next((rejudging(m) for m in kept if m.iteration == _being_rejudged(checkpoint)), None),
         "generation_failures": 0,
         "vision_failures": 0,
         "set_aside": 0.0,
@@ -228,6 +230,10 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
     aside = round(max(0.0, (cost_of(checkpoint) or 0.0) - (cost_of(again_from) or 0.0)), 9)
     opened = again_from.model_copy(update={"set_aside": aside})
     return Opening(run, opened, False, f"run {run.run_id} again from iteration {first}")
+
+
+def _being_rejudged(checkpoint: Checkpoint) -> Optional[int]:
+    return checkpoint.rejudging.iteration if checkpoint.rejudging else None
 
 
 def _restore_settings(store: Store, setup: Setup, run: Run, first: int) -> None:
@@ -282,6 +288,18 @@ def totals_of(kept: Iterable[Metadata]) -> Totals:
     for metadata in kept:
         totals = add_iteration(totals, metadata)
     return totals
+
+
+def rejudging(metadata: Metadata) -> Rejudging:
+    """The mark of a picture that is about to be judged anew: what its metadata tells is in the totals."""
+    seconds = round(sum(metadata.timings.values()), 3)
+    return Rejudging(iteration=metadata.iteration, usage=metadata.usage, seconds=seconds)
+
+
+def add_rejudged(totals: Totals, metadata: Metadata, before: Rejudging) -> Totals:
+    """`totals` with what an iteration has taken since the mark was made."""
+    seconds = round(totals.seconds + sum(metadata.timings.values()) - before.seconds, 3)
+    return totals.model_copy(update={"usage": totals.usage + (metadata.usage - before.usage), "seconds": seconds})
 
 
 def add_iteration(totals: Totals, metadata: Metadata) -> Totals:

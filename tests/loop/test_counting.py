@@ -1,0 +1,167 @@
+"""What a run says it took: each call once, whatever failed, was asked again, or was cut off by a kill."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, List, Mapping, Optional
+
+import pytest
+from scripted import HALF, NONE, VISION, Bench, ScriptedGenerator, ScriptedVision
+
+from imagination.errors import ServiceError, VisionError
+from imagination.loop import Outcome
+from imagination.model import Answer, Checkpoint, Request, Usage
+from imagination.reply_cache import ReplyCache
+from imagination.store import Store
+
+ONCE = Usage(requests=1, cost=0.01)
+
+
+class Paid(ScriptedVision):
+    """A model whose failures cost as much as its answers; a question takes it 2 s."""
+
+    def __init__(self, verdicts: Any, faults: Optional[Mapping[str, int]] = None) -> None:
+        super().__init__(verdicts, faults=faults)
+        self.seconds = 0.0
+
+    def ask(self, request: Request) -> Answer:
+        self.seconds += 2
+        try:
+            return super().ask(request)
+        except VisionError as err:
+            err.usage = ONCE  # type: ignore[attr-defined]
+            raise
+
+
+def total(outcome: Outcome) -> int:
+    return outcome.checkpoint.totals.usage.requests
+
+
+def stopped_unjudged(bench: Bench, vision: Paid, *, at: int = 1) -> None:
+    """A run that is stopped before its next picture, with pictures that nobody has looked at."""
+    bench.clock = lambda: vision.seconds
+    bench.run_stopped(ScriptedGenerator({at + 1: KeyboardInterrupt()}), vision)
+
+
+@pytest.mark.parametrize("calls", ["staged", "combined"])
+@pytest.mark.parametrize("faults", [{"evaluation": 1}, {"evaluation": 1, "comparison": 1}, {"*": 4}], ids=str)
+def test_a_picture_that_is_judged_anew_counts_each_call_once(bench: Bench, faults: Any, calls: str) -> None:
+    bench.rules(max_iterations=2)
+    bench.write("AIVis.yaml", {**VISION, "calls": calls})
+    faults = {"combined": 1, **faults} if calls == "combined" and "*" not in faults else faults
+    first, second = Paid([HALF], faults=faults), Paid([HALF])
+    stopped_unjudged(bench, first)
+    bench.clock = lambda: second.seconds
+    outcome = bench.run(ScriptedGenerator(), second)
+    assert total(outcome) == len(first.asked) + len(second.asked)
+    assert outcome.checkpoint.totals.usage.cost == pytest.approx(0.01 * total(outcome))
+    assert outcome.checkpoint.rejudging is None
+    told, described = sum(m.usage.requests for m in outcome.history), 1
+    assert told == total(outcome) - described - ("*" in faults)  # a description that failed was asked for again
+
+
+def test_seconds_of_a_picture_that_is_judged_anew_are_added_up(bench: Bench) -> None:
+    bench.rules(max_iterations=2)
+    first, second = Paid([HALF], faults={"evaluation": 1}), Paid([HALF])
+    stopped_unjudged(bench, first)
+    before = bench.store.read_checkpoint()
+    assert before is not None and before.totals.seconds == 6
+    bench.clock = lambda: second.seconds
+    outcome = bench.run(ScriptedGenerator(), second)
+    timings = outcome.history[0].timings
+    assert (timings["questions"], timings["comparison"], timings["evaluation"]) == (2, 2, 4)
+    assert outcome.checkpoint.totals.seconds == sum(sum(m.timings.values()) for m in outcome.history)
+
+
+def test_a_judging_that_fails_again_is_counted(bench: Bench) -> None:
+    bench.rules(max_iterations=1)
+    asked: List[Request] = []
+    for _ in range(3):
+        vision = Paid([HALF], faults={"evaluation": -1})
+        stopped = bench.run_stopped(ScriptedGenerator(), vision)
+        assert isinstance(stopped, ServiceError)
+        asked += vision.asked
+        checkpoint = bench.store.read_checkpoint()
+        assert checkpoint is not None and checkpoint.totals.usage.requests == len(asked)
+        metadata = bench.store.runs()[-1].metadata(1)
+        assert metadata is not None and metadata.usage.requests == len(asked) - 1  # the description is the run's
+    last = Paid([HALF])
+    outcome = bench.run(ScriptedGenerator(), last)
+    assert total(outcome) == len(asked) + len(last.asked)
+
+
+def test_what_failed_again_keeps_what_was_said_after_it(bench: Bench) -> None:
+    stopped_unjudged(bench, Paid([HALF], faults={"evaluation": 1}))
+    bench.run_stopped(ScriptedGenerator(), Paid([HALF], faults={"evaluation": -1}))
+    metadata = bench.store.runs()[-1].metadata(1)
+    assert metadata is not None and "no answer" in metadata.decision[0].why
+
+
+class Killed(BaseException):
+    """What no code of the run catches."""
+
+
+class Mortal(Store):
+    """Its process is killed when the resume point is to be written for this time: what was written before is there."""
+
+    def __init__(self, project: Path, dies_at: int) -> None:
+        super().__init__(project)
+        self.left = dies_at
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+        super().write_checkpoint(checkpoint)
+
+
+def finished(bench: Bench, paid: List[Request], dies_at: int, **faults: int) -> Outcome:
+    """Run to the end, killed once on the way (or not, when it ends before)."""
+    own, bench.store = bench.store, Mortal(bench.project.root, dies_at)
+    vision = Paid([HALF], faults=faults)
+    try:
+        return bench.run(ScriptedGenerator(), vision)
+    except Killed:
+        bench.store = own
+        paid += vision.asked
+        vision = Paid([HALF])
+        return bench.run(ScriptedGenerator(), vision)
+    finally:
+        paid += vision.asked
+
+
+def test_a_kill_while_a_picture_is_judged_anew_leaves_the_totals_right(tmp_path: Path) -> None:
+    ends = 0
+    for dies_at in range(1, 40):
+        bench, paid = Bench(tmp_path / str(dies_at)), []  # type: Bench, List[Request]
+        bench.remembers = ReplyCache
+        bench.rules(max_iterations=1)
+        before = Paid([HALF], faults={"evaluation": 2, "comparison": 1})
+        bench.run_stopped(ScriptedGenerator(), before)
+        outcome = finished(bench, paid, dies_at)
+        assert total(outcome) == len(before.asked) + len(paid), f"killed at write {dies_at}"
+        assert outcome.history[0].evaluation["overall_score"] == outcome.checkpoint.best_score == 50.0
+        assert outcome.history[0].usage.requests == total(outcome) - 1  # the description is the run's
+        ends += bench.store.read_checkpoint() is not None
+        if isinstance(bench.store, Mortal):
+            break
+    assert ends > 4
+
+
+def test_going_back_while_a_picture_is_judged_anew_leaves_its_calls_counted_once(bench: Bench) -> None:
+    bench.remembers = ReplyCache
+    first = Paid([HALF], faults={"evaluation": 2})
+    stopped_unjudged(bench, first)
+    bench.rules(max_iterations=2)
+    own, bench.store = bench.store, Mortal(bench.project.root, 3)  # judged, and not in the totals
+    killed, last = Paid([NONE]), Paid([HALF])
+    with pytest.raises(Killed):
+        bench.run(ScriptedGenerator(), killed)
+    bench.store = own
+    evaluation, metadata = own.runs()[-1].evaluation(1), own.runs()[-1].metadata(1)
+    assert evaluation is not None and metadata is not None and evaluation.source == "aivis"
+    outcome = bench.run(ScriptedGenerator(), last, resume_from=2)
+    kept = sum(m.usage.requests for m in outcome.history)
+    assert total(outcome) == kept == len(first.asked) + len(killed.asked) + len(last.asked) - 1
+    assert json.loads((own.working / "checkpoint.json").read_text(encoding="utf-8"))["rejudging"] is None
