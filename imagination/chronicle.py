@@ -30,7 +30,7 @@ from .model import (
     Totals,
     Usage,
 )
-from .resume import Opening, add_iteration, add_rejudged, rejudging
+from .resume import Opening, add_iteration, add_rejudged, rejudging, spent
 from .scoring import better, never_met
 from .setup import Setup, Workflow
 from .store import Store
@@ -206,31 +206,44 @@ class Chronicle:
         return metadata
 
     def record_decision(
-        self,
-        iteration: int,
-        moves: Sequence[Move],
-        usage: Usage,
-        timings: Mapping[str, float],
-        now: float,
-        owned: Optional[Mapping[str, str]] = None,
+        self, iteration: int, moves: Sequence[Move], now: float, asked: Optional[Pending] = None
     ) -> None:
-        """Add to an iteration's metadata what was decided after it, and why; `owned`: phrases the tool has added."""
-        before = self.metadata[iteration]
+        """Add to an iteration's metadata what was decided after it, and why; `asked`: what it took, if it took anything.
+
+        That is in the resume point before, so that a kill behind the metadata loses none of it.
+        """
+        if asked is not None:
+            self.save(now, pending=asked)
+        before, took = self.metadata[iteration], asked.timings if asked else {}
         metadata = before.model_copy(
             update={
                 "decision": list(moves),
-                "usage": before.usage + usage,
-                "timings": {**before.timings, **timings},
+                "usage": before.usage + (asked.usage if asked else Usage()),
+                "timings": {**before.timings, **took},
             }
         )
         self._write(metadata)
-        totals = self.checkpoint.totals
-        seconds = round(totals.seconds + sum(timings.values()), 3)
-        totals = totals.model_copy(update={"usage": totals.usage + usage, "seconds": seconds})
-        changes = {} if owned is None else {"owned_phrases": dict(owned)}
-        self.save(now, pending=None, totals=totals, **changes)
+        self._count_decision(asked, now)
         self._write_page(metadata)
         log.info("after iteration %d: %s", iteration, "; ".join(f"{m.what} ({m.why})" for m in moves))
+
+    def is_decided(self, iteration: int, now: float) -> bool:
+        """Say whether it is on record what comes after an iteration. Where a kill left it uncounted, it is counted now."""
+        if not self.metadata[iteration].decision:
+            return False
+        asked = self.checkpoint.pending
+        if asked is not None and asked.iteration == iteration:
+            self._count_decision(asked, now)
+            self._write_page(self.metadata[iteration])
+        return True
+
+    def _count_decision(self, asked: Optional[Pending], now: float) -> None:
+        changes: Dict[str, Any] = {"pending": None}
+        if asked is not None:
+            changes["totals"] = spent(self.checkpoint.totals, asked.usage, sum(asked.timings.values()))
+        if asked is not None and asked.owned is not None:
+            changes["owned_phrases"] = asked.owned
+        self.save(now, **changes)
 
     def _write(self, metadata: Metadata) -> None:
         self.run.write("metadata", metadata)

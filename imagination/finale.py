@@ -36,6 +36,7 @@ class Finale:
     asking: Callable[[str], None]
     warn: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
+    bookings: Callable[[], int] = lambda: -1  # how often the run's totals were written by now
 
     def choose(self, history: Sequence[Attempt]) -> Chosen:
         """Compare the best of `history`; what an earlier process found out about the same pictures is taken as it is."""
@@ -55,7 +56,13 @@ class Finale:
             self.warn(f"the best pictures could not be compared, the score decides between them: {trouble}")
             return Chosen(None, usage, seconds)
         found = FinalComparison(
-            iterations=order, duels=duels, winner=winner(order, duels), aivis_metadata=_call(answers), usage=usage
+            iterations=order,
+            duels=duels,
+            winner=winner(order, duels),
+            aivis_metadata=_call(answers),
+            usage=usage,
+            seconds=seconds,
+            booked=self.bookings(),
         )
         self.run.write_final_comparison(found)
         return Chosen(found, usage, seconds)

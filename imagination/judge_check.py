@@ -174,16 +174,22 @@ PLAN = (("original", 0), ("original", 1), ("grey", 0))  # which picture, and how
 
 
 def check_once(
-    run: Run, judge: Judge, original: bytes, name: str, asking: Callable[[], None], clock: Callable[[], float]
+    run: Run,
+    judge: Judge,
+    original: bytes,
+    name: str,
+    asking: Callable[[], None],
+    clock: Callable[[], float],
+    bookings: int = -1,
 ) -> Tuple[JudgeCheck, bool]:
     """The check of a run: from disk, else asked for now, and whether it was. One that failed, or was of another judge
-    than `name`, is made again.
+    than `name`, is made again. `bookings`: how often the run's totals were written by now.
     """
     check = run.judge_check()
     if check is not None and check.aivis_metadata.success and check.judge == name:
         return check, False
     asking()
-    check = try_judge(judge, original, name, clock)
+    check = try_judge(judge, original, name, clock).model_copy(update={"booked": bookings})
     run.write_judge_check(check)
     return check, True
 

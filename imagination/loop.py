@@ -47,7 +47,6 @@ from .model import (
     Prompts,
     RunStatus,
     Sampling,
-    Usage,
 )
 from .resume import Opening, spent
 from .setup import Setup, Workflow, load_workflow, negative_in_force, sampling_in_force, text_in_force
@@ -178,6 +177,7 @@ class Loop:
             asking=tools.observer.asking,
             warn=tools.observer.warned,
             clock=tools.clock,
+            bookings=self._bookings,
         )
 
     # --- from start to end --------------------------------------------------------------------------------------------
@@ -246,6 +246,9 @@ class Loop:
     def _save(self, **changes: Any) -> None:
         self.book.save(self.tools.now(), **changes)
 
+    def _bookings(self) -> int:
+        return self.book.checkpoint.bookings
+
     # --- once ---------------------------------------------------------------------------------------------------------
 
     def _describe(self) -> None:
@@ -269,7 +272,8 @@ class Loop:
         vision, tools = self.setup.vision, self.tools
         name = f"{vision.provider} {vision.model}".strip()
         asked = lambda: tools.observer.asking("judge_check")  # noqa: E731
-        check, is_new = check_once(self.book.run, tools.judge, self.setup.source, name, asked, tools.clock)
+        source, bookings = self.setup.source, self._bookings()
+        check, is_new = check_once(self.book.run, tools.judge, source, name, asked, tools.clock, bookings)
         if is_new:
             self._save(totals=spent(self.book.checkpoint.totals, check.usage, check.seconds))
         for warning in check.warnings:
@@ -461,18 +465,18 @@ class Loop:
     def _decide(self, iteration: int) -> None:
         """Settings for the next iteration from the last one's verdicts; done once, also across a kill."""
         attempt = self.book.attempt(iteration)
-        if attempt is None or self.book.metadata[iteration].decision:
+        if attempt is None or self.book.is_decided(iteration, self.tools.now()):
             return
         if attempt.evaluation.source == "fallback":
             moves: Tuple[Move, ...] = (Move(what="settings unchanged", why=self._why_nothing_is_known(iteration)),)
-            self.book.record_decision(iteration, moves, Usage(), {}, self.tools.now())
+            self.book.record_decision(iteration, moves, self.tools.now())
         else:
             generation = self.store.read_generation()
             known = self.book.checkpoint
             decision = self.decider.decide(self.book.evidence, generation, known.pending, known.owned_phrases)
             self.store.write_generation(decision.generation)
-            moves, asked = decision.moves, decision.pending
-            self.book.record_decision(iteration, moves, asked.usage, asked.timings, self.tools.now(), decision.owned)
+            moves, asked = decision.moves, decision.pending.model_copy(update={"owned": dict(decision.owned)})
+            self.book.record_decision(iteration, moves, self.tools.now(), asked)
         self.tools.observer.decided(moves)
 
     def _why_nothing_is_known(self, iteration: int) -> str:

@@ -573,6 +573,7 @@ class Pending(Frozen):
     suggestion: Optional[Dict[str, Any]] = None
     improvement: Optional[Prompts] = None
     proposed: Optional[Prompts] = None  # what the model had written, before ledger and tags
+    owned: Optional[Dict[str, str]] = None  # what the tool has put into the prompts, once that is decided
     usage: Usage = Field(default_factory=Usage)  # of the two text calls above
     timings: Dict[str, float] = Field(default_factory=dict)
 
@@ -597,6 +598,7 @@ class JudgeCheck(Artefact):
     usage: Usage = Field(default_factory=Usage)
     seconds: float = 0.0
     judge: str = ""  # provider and model as configured: another one is tried anew
+    booked: int = -1  # the resume point's `bookings` when it came; -1: not known, and taken for counted
 
 
 class Duel(Frozen):
@@ -616,6 +618,8 @@ class FinalComparison(Artefact):
     winner: int
     aivis_metadata: CallRecord
     usage: Usage = Field(default_factory=Usage)
+    seconds: float = 0.0
+    booked: int = -1  # as in `JudgeCheck`
 
 
 RunStatus = Literal["running", "passed", "exhausted", "stopped"]
@@ -646,7 +650,7 @@ class Checkpoint(Artefact):
     set_aside: float = 0.0  # USD that was spent and is not in `totals`, since --resume-from set those iterations aside
     seeded_from: Optional[Seeding] = None
     totals: Totals = Field(default_factory=Totals)
-    bookings: int = 0  # how often `totals` was written: an answer that was kept since then is not in it
+    bookings: int = 0  # how often `totals` was written: what was kept since then is not in it
 
 
 # --- in memory: what the strategy sees ------------------------------------------------------------------------------------

@@ -6,20 +6,23 @@ an earlier run left in `output/` moves to that run's folder.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Iterable, Optional, Tuple, Union
 
 import yaml
 from pydantic import ValidationError
 
 from .budget import cost_of, used_up
-from .errors import ConfigError
+from .errors import ConfigError, ImaginationError
 from .holding import Yardstick
 from .model import (
     Checkpoint,
     Evaluation,
+    FinalComparison,
     Generation,
+    JudgeCheck,
     Metadata,
     Parameters,
     Pending,
@@ -83,6 +86,8 @@ def open_run(
     """
     story = foresee(store, setup, reset=reset, resume_from=resume_from, seeding=seeding)
     checkpoint = store.read_checkpoint() if not reset else None
+    if checkpoint is not None:
+        checkpoint = settled(store.run(checkpoint.run_id), checkpoint)
     if checkpoint is not None and resume_from is not None:
         return _from(store, setup, checkpoint, resume_from, now)
     if checkpoint is not None and continues(checkpoint, setup.rules.project):
@@ -234,6 +239,18 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
 
 def _being_rejudged(checkpoint: Checkpoint) -> Optional[int]:
     return checkpoint.rejudging.iteration if checkpoint.rejudging else None
+
+
+def settled(run: Run, checkpoint: Checkpoint) -> Checkpoint:
+    """The resume point with what a killed process had put on disk, outside of iterations, and not in the totals yet."""
+    for read in (run.judge_check, run.final_comparison):
+        found: Union[JudgeCheck, FinalComparison, None] = None
+        with contextlib.suppress(ImaginationError):  # one that cannot be read is told of where it is needed
+            found = read()
+        if found is not None and found.booked == checkpoint.bookings:
+            totals = spent(checkpoint.totals, found.usage, found.seconds)
+            checkpoint = checkpoint.model_copy(update={"totals": totals, "bookings": checkpoint.bookings + 1})
+    return checkpoint
 
 
 def _restore_settings(store: Store, setup: Setup, run: Run, first: int) -> None:

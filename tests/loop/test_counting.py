@@ -119,14 +119,14 @@ class Mortal(Store):
 def finished(bench: Bench, paid: List[Request], dies_at: int, **faults: int) -> Outcome:
     """Run to the end, killed once on the way (or not, when it ends before)."""
     own, bench.store = bench.store, Mortal(bench.project.root, dies_at)
-    vision = Paid([HALF], faults=faults)
+    vision, generator = Paid([HALF], faults=faults), ScriptedGenerator()
     try:
-        return bench.run(ScriptedGenerator(), vision)
+        return bench.run(generator, vision)
     except Killed:
         bench.store = own
         paid += vision.asked
         vision = Paid([HALF])
-        return bench.run(ScriptedGenerator(), vision)
+        return bench.run(generator, vision)
     finally:
         paid += vision.asked
 
@@ -147,6 +147,52 @@ def test_a_kill_while_a_picture_is_judged_anew_leaves_the_totals_right(tmp_path:
         if isinstance(bench.store, Mortal):
             break
     assert ends > 4
+
+
+def test_a_kill_anywhere_in_a_run_leaves_the_totals_right(tmp_path: Path) -> None:
+    undisturbed = None
+    for dies_at in (99, *range(1, 99)):
+        bench, paid = Bench(tmp_path / str(dies_at)), []  # type: Bench, List[Request]
+        bench.remembers = ReplyCache
+        bench.rules(strategy="adaptive", max_iterations=2)
+        outcome = finished(bench, paid, dies_at)
+        undisturbed = undisturbed or outcome
+        assert total(outcome) == len(paid) == total(undisturbed), f"killed at write {dies_at}"
+        assert outcome.checkpoint.owned_phrases == undisturbed.checkpoint.owned_phrases != {}, f"write {dies_at}"
+        if dies_at < 99 and isinstance(bench.store, Mortal):
+            break
+    assert {"judge_check", "duel", "improvement"} <= {request.purpose for request in paid}
+
+
+def test_a_check_that_failed_and_was_not_counted_is_counted_before_another_is_made(bench: Bench) -> None:
+    bench.rules(strategy="adaptive", max_iterations=1)
+    paid: List[Request] = []
+    outcome = finished(bench, paid, 3, judge_check=1)  # the first time, the description
+    assert total(outcome) == len(paid)
+    assert [request.purpose for request in paid].count("judge_check") == 1 + 3
+
+
+@pytest.mark.parametrize("name", ["judge_check", "final_comparison"])
+def test_seconds_of_a_check_and_of_a_comparison_survive_a_kill(tmp_path: Path, name: str) -> None:
+    for dies_at in range(1, 40):
+        bench = Bench(tmp_path / str(dies_at))
+        bench.clock = iter(range(10_000)).__next__
+        bench.rules(strategy="adaptive", max_iterations=2)
+        own, bench.store = bench.store, Mortal(bench.project.root, dies_at)
+        generator = ScriptedGenerator()
+        with pytest.raises(Killed):
+            bench.run(generator, Paid([HALF]))
+        run = own.runs()[-1]
+        found, checkpoint = getattr(run, name)(), own.read_checkpoint()
+        if found is None:
+            continue
+        bench.store = own
+        bench.rules(strategy="adaptive", max_iterations=2, max_minutes=1e-9)  # it ends at once
+        after = bench.run(generator, Paid([HALF])).checkpoint.totals.seconds
+        assert checkpoint is not None and found.seconds > 0
+        assert after == checkpoint.totals.seconds + found.seconds
+        return
+    raise AssertionError(f"no {name}")
 
 
 def test_going_back_while_a_picture_is_judged_anew_leaves_its_calls_counted_once(bench: Bench) -> None:
