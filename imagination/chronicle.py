@@ -138,6 +138,7 @@ class Chronicle:
             workflow_file=workflow.name,
             image_size=list(images.size_of(png)) if png else None,
             timings=plan.timings,
+            owned_phrases=self.checkpoint.owned_phrases,
             seeded_from=self.checkpoint.seeded_from,
         )
 

@@ -549,6 +549,7 @@ class Metadata(Artefact):
     timings: Dict[str, float] = Field(default_factory=dict)
     usage: Usage = Field(default_factory=Usage)
     decision: List[Move] = Field(default_factory=list)
+    owned_phrases: Optional[Dict[str, str]] = None  # what the tool had put into the prompts by then; None: not known
     seeded_from: Optional[Seeding] = None
 
     _parameters_have_types = field_validator("parameters_used")(_checked_parameters)

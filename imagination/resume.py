@@ -223,6 +223,7 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "input_sha256": setup.input_sha256,
         "description": checkpoint.description if same_input else None,
         "pending": pending,
+        "owned_phrases": _owned_at(first, again, checkpoint),
         "rejudging": next((rejudging(m) for m in kept if m.iteration == _being_rejudged(checkpoint)), None),
         "generation_failures": 0,
         "vision_failures": 0,
@@ -235,6 +236,19 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
     aside = round(max(0.0, (cost_of(checkpoint) or 0.0) - (cost_of(again_from) or 0.0)), 9)
     opened = again_from.model_copy(update={"set_aside": aside})
     return Opening(run, opened, False, f"run {run.run_id} again from iteration {first}")
+
+
+def _owned_at(first: int, again: Optional[Metadata], checkpoint: Checkpoint) -> Dict[str, str]:
+    """The phrases that are the tool's in the prompts of iteration `first`: what it dropped later was its own all the same.
+
+    Of an iteration that was never made they are those of the last decision, counted or not.
+    """
+    if again is not None and again.owned_phrases is not None:
+        return again.owned_phrases
+    decided = checkpoint.pending
+    if decided is not None and decided.iteration == first - 1 and decided.owned is not None:
+        return decided.owned
+    return checkpoint.owned_phrases
 
 
 def _being_rejudged(checkpoint: Checkpoint) -> Optional[int]:

@@ -25,12 +25,13 @@ BY_FIELD = {
     "criteria_sha256",
     "grey",
     "original",
+    "owned_phrases",
     "posteriors",
     "questions",
     "reasons",
     "values",
     "votes",
-}  # keys that come from rules.yaml
+}  # keys that come from rules.yaml or from a model
 
 
 def run_the_demo(workspace: Path) -> Path:
