@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from inspect import signature
@@ -130,6 +131,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
 def bystander() -> Iterator[subprocess.Popen[bytes]]:
     """Somebody's process that has nothing to do with us."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    time.sleep(0.1)  # when a process began is told in ticks of 10 ms: no other here shall have begun in the same one
     yield process
     process.kill()
     process.wait()
