@@ -11,15 +11,12 @@ import shlex
 import time
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Set, Tuple, TypeVar
-
-from typing_extensions import Protocol
+from typing import Any, Callable, Mapping, Optional, Sequence, Set, Tuple
 
 from . import images
 from .assess import Assessment, Assessor, Eyes, usage_of
 from .budget import UsedUp, is_spent, used_up
 from .chronicle import Chronicle
-from .comfyui import Generated
 from .conflict import Conflict, find_conflict
 from .decide import Decider, strategy_for
 from .errors import (
@@ -35,12 +32,12 @@ from .execution import Execution
 from .finale import Finale
 from .judge import Judge
 from .judge_check import check_once, known
+from .making import Generator, Maker
 from .model import (
     Checkpoint,
     EndedBy,
     Evaluation,
     FinalComparison,
-    Generation,
     Metadata,
     Move,
     Pending,
@@ -49,31 +46,16 @@ from .model import (
     Sampling,
 )
 from .resume import Opening, spent
-from .setup import Setup, Workflow, load_workflow, negative_in_force, sampling_in_force, text_in_force
-from .shaping import opening_prompts, shape
+from .setup import Setup, Workflow
 from .store import Store
 from .votes import Outlook, Vote
-from .workflow import apply
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 SILENT_IN_A_ROW = 3  # unanswered that often, a criterion is warned of
 TELLING = 3  # judged pictures from which "met in none" says something
 FAILURES_IN_A_ROW = 3  # then the run stops: twenty iterations should not be burnt on a dead server
 SEED_LIMIT = 2**53  # drawn seeds stay below it: beyond, a browser's numbers lose digits
-
-
-class Generator(Protocol):
-    """What the loop needs of `comfyui.ComfyUI`."""
-
-    def upload(self, png: bytes) -> str: ...
-    def generate(
-        self, workflow: Any, *, prompt_id: str, output_node: str, on_progress: Callable[[Execution], None]
-    ) -> Generated: ...
-    def collect(
-        self, prompt_id: str, workflow: Any, output_node: str, on_progress: Callable[[Execution], None]
-    ) -> Optional[Generated]: ...
 
 
 class Observer:
@@ -141,10 +123,21 @@ class Loop:
         self.tools = tools
         self.book = Chronicle(setup, store, opening, tools.clock)
         self.original = images.for_vision(setup.source, "the original")
-        self._workflow: Tuple[Any, Optional[Workflow]] = (None, None)
         self._told_of: Set[str] = set()
         self.known: Sequence[Tuple[bool, Vote]] = ()  # votes of the judge whose truth is known, once it was tried
         self.strategy = strategy_for(setup.rules)
+        self.maker = Maker(
+            setup=setup,
+            book=self.book,
+            generator=tools.generator,
+            draw_seed=tools.draw_seed,
+            save=self._save,
+            description=lambda: tools.judge.description,
+            generating=tools.observer.generating,
+            warn=tools.observer.warned,
+            clock=tools.clock,
+            new_id=tools.new_id,
+        )
         self.assessor = Assessor(
             run=opening.run,
             rules=setup.rules,
@@ -313,12 +306,12 @@ class Loop:
 
     def _iterate(self, iteration: int) -> None:
         generation = self.store.read_generation()
-        workflow = self._load_workflow(generation)
-        plan, is_new = self._plan(iteration, generation, workflow)
+        workflow = self.maker.workflow_of(generation)
+        plan, is_new = self.maker.plan(iteration, generation, workflow)
         self.tools.observer.iteration_begins(iteration, Sampling(**plan.parameters), plan.prompts)
         started = self.tools.clock()
         try:
-            plan, png = self._picture(plan, is_new, generation, workflow)
+            plan, png = self.maker.picture(plan, is_new, generation, workflow)
         except WorkflowRejected:  # the next picture would be rejected too
             raise
         except ComfyUIError as err:
@@ -330,83 +323,6 @@ class Loop:
         if found.evaluation.source == "fallback":
             why = found.evaluation.aivis_metadata.error
             self._count_failure("vision_failures", f"the vision model gave no answer: {why}")
-
-    def _plan(self, iteration: int, generation: Generation, workflow: Workflow) -> Tuple[Pending, bool]:
-        """Settings of an iteration, on disk before they are used, and whether they are newly drawn.
-
-        A killed process's are taken up; but settings that the user edited while the run stood still go before them, as
-        long as the picture is not made. The seed is kept then, so that the edit alone tells.
-        """
-        pending = self.book.checkpoint.pending
-        begun = pending if pending is not None and pending.iteration == iteration else None
-        sampling, prompts = sampling_in_force(workflow, generation), self._prompts_in_force(workflow, generation)
-        if begun is not None:
-            if sampling.seed is None:
-                sampling = replace(sampling, seed=begun.parameters.get("seed"))
-            edited = [k for k, v in sampling.as_dict().items() if begun.parameters.get(k) != v]
-            edited += ["prompts"] if begun.prompts != prompts else []
-            if not edited or self.book.run.image_file(iteration).is_file():
-                return begun, False
-            told = f"iteration {iteration} uses your edits of working/AIGen.yaml: {', '.join(edited)}"
-            self.tools.observer.warned(told)
-        if sampling.seed is None and workflow.targets.reaches("seed"):
-            sampling = replace(sampling, seed=self.tools.draw_seed())
-        new_id = self.tools.new_id()
-        begun = Pending(iteration=iteration, parameters=sampling.as_dict(), prompts=prompts, prompt_id=new_id)
-        self._save(pending=begun)
-        return begun, True
-
-    def _load_workflow(self, generation: Generation) -> Workflow:
-        """The workflow, read again only when the file or the settings changed."""
-        path = self.setup.project.lookup(generation.workflow_file)
-        status = path.stat()
-        key = (path, status.st_mtime_ns, status.st_size, generation)
-        if self._workflow[0] != key or self._workflow[1] is None:
-            self._workflow = (key, load_workflow(self.setup.project, generation))
-        workflow = self._workflow[1]
-        assert workflow is not None
-        return workflow
-
-    def _prompts_in_force(self, workflow: Workflow, generation: Generation) -> Prompts:
-        prompts = generation.prompts
-        if "prompts" not in generation.model_fields_set:
-            prompts = Prompts(positive=text_in_force(workflow, "positive"))
-        if not prompts.positive.strip():
-            made = opening_prompts(self.tools.judge.description, self.setup.rules.acceptance_criteria)
-            prompts = Prompts(positive=made.positive, negative=prompts.negative or made.negative)
-        prompts = Prompts(positive=prompts.positive, negative=negative_in_force(workflow, prompts))
-        rules = self.setup.rules
-        return prompts if rules.project.strategy == "spec" else shape(prompts, rules.acceptance_criteria)
-
-    def _picture(
-        self, plan: Pending, is_new: bool, generation: Generation, workflow: Workflow
-    ) -> Tuple[Pending, bytes]:
-        """The iteration's picture: from disk, from a job that an earlier process queued, or generated."""
-        png = self.book.run.read_image(plan.iteration)
-        if png is not None and _decodes(png):
-            return plan, png
-        started = self.tools.clock()
-        generator, on_progress = self.tools.generator, self.tools.observer.generating
-        output_node = workflow.targets.output_node
-        generated = None
-        if not is_new and plan.prompt_id:
-            generated = generator.collect(plan.prompt_id, workflow.graph, output_node, on_progress)
-        if generated is None:
-            values = _values(plan, generation)
-            values["image"] = generator.upload(self.setup.source)
-            if not is_new:  # the old id may stand for a failed job in ComfyUI's history
-                plan = plan.model_copy(update={"prompt_id": self.tools.new_id()})
-                self._save(pending=plan)
-            graph = apply(workflow.graph, workflow.targets, values)
-            generated = generator.generate(
-                graph, prompt_id=str(plan.prompt_id), output_node=output_node, on_progress=on_progress
-            )
-        png = generated.png
-        self.book.run.write_image(plan.iteration, png)
-        timings = {"generation": round(self.tools.clock() - started, 3)}
-        plan = plan.model_copy(update={"prompt_id": generated.prompt_id, "timings": timings})
-        self._save(pending=plan)
-        return plan, png
 
     def _record(self, made: Metadata, found: Assessment, rejudged: bool = False) -> None:
         metadata, evaluation = self.book.record(made, found, self.tools.now(), rejudged), found.evaluation
@@ -484,23 +400,3 @@ class Loop:
         if judged:
             return "the picture was judged by other rules than today's, and nothing is decided from those"
         return "the vision model gave no answer, and nothing is decided from invented ones"
-
-
-def _values(plan: Pending, generation: Generation) -> Dict[str, Any]:
-    """What is written into the workflow: what is configured or was moved, the seed, the prompts."""
-    configured = generation.parameters.model_dump(exclude_none=True)
-    return {
-        **{name: plan.parameters.get(name) for name in configured},
-        "seed": plan.parameters.get("seed"),
-        "ckpt_name": generation.model.ckpt_name,
-        "positive": plan.prompts.positive,
-        "negative": plan.prompts.negative,
-    }
-
-
-def _decodes(png: bytes) -> bool:
-    try:
-        images.check_result(png)
-        return True
-    except BadImage:
-        return False
