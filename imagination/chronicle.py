@@ -54,7 +54,7 @@ class Chronicle:
         self.checkpoint: Checkpoint = opening.checkpoint
         self.history: List[Attempt] = []
         self.evidence: List[Attempt] = []
-        self._yardstick = Yardstick.of(setup.rules)
+        self._yardstick = Yardstick.of(setup.rules, setup.input_sha256)
         self.metadata: Dict[int, Metadata] = {}
         self.final: Optional[FinalComparison] = None  # once the best pictures were compared
         self._clock = clock
@@ -85,7 +85,10 @@ class Chronicle:
         self.history = sorted(
             [a for a in self.history if a.iteration != attempt.iteration] + [attempt], key=lambda a: a.iteration
         )
-        self.evidence = [self._yardstick.told_by(a) for a in self.history]
+        self.evidence = [self._yardstick.made_from(self._input_of(a)).told_by(a) for a in self.history]
+
+    def _input_of(self, attempt: Attempt) -> str:
+        return self.metadata[attempt.iteration].input_sha256
 
     def attempt(self, iteration: Optional[int]) -> Optional[Attempt]:
         """The judged picture of an iteration, if it is one, as the rules in force see it."""
@@ -109,7 +112,8 @@ class Chronicle:
         """Iterations whose picture nobody has looked at, or whose judging a killed process did not put on record."""
         mark = self.checkpoint.rejudging
         marked = mark.iteration if mark else None
-        return [a.iteration for a in self.history if a.evaluation.source == "fallback" or a.iteration == marked]
+        todays = [a for a in self.history if self._yardstick.made_from(self._input_of(a)) is self._yardstick]
+        return [a.iteration for a in todays if a.evaluation.source == "fallback" or a.iteration == marked]
 
     def never_met(self, least: int = 1) -> List[str]:
         """Criteria that no picture has met, each judged in at `least` so many."""
@@ -136,6 +140,7 @@ class Chronicle:
             status="ok" if png else "failed",
             prompt_id=plan.prompt_id,
             workflow_file=workflow.name,
+            input_sha256=self.setup.input_sha256,
             image_size=list(images.size_of(png)) if png else None,
             timings=plan.timings,
             owned_phrases=self.checkpoint.owned_phrases,

@@ -2,7 +2,7 @@
 
 It is said criterion by criterion: one that is asked in other words, or within other bounds, makes its own old verdicts
 history and leaves those of the others as they are. Tags say what is made and helper questions make the model look
-closely: neither changes what a verdict means.
+closely: neither changes what a verdict means. Another original changes all of it: likeness, and what is to be kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from .config import criterion_hash, rules_hash
 from .model import Attempt, Evaluation, Rules
 from .scoring import score
 
+ANOTHER = "another original"  # no fingerprint of any rules
+
 
 @dataclass(frozen=True)
 class Yardstick:
@@ -24,10 +26,17 @@ class Yardstick:
 
     rules_sha256: str
     criteria: Mapping[str, str]
+    input_sha256: str = ""  # of the original; "": any
 
     @classmethod
-    def of(cls, rules: Rules) -> Yardstick:
-        return cls(rules_hash(rules), {c.field: criterion_hash(c) for c in rules.acceptance_criteria})
+    def of(cls, rules: Rules, input_sha256: str = "") -> Yardstick:
+        criteria = {c.field: criterion_hash(c) for c in rules.acceptance_criteria}
+        return cls(rules_hash(rules), criteria, input_sha256)
+
+    def made_from(self, input_sha256: str) -> Yardstick:
+        """The yardstick for a picture that was made from this original ("": not known): of another's, nothing holds."""
+        is_same = not self.input_sha256 or input_sha256 in ("", self.input_sha256)
+        return self if is_same else Yardstick(ANOTHER, {})
 
     def holds(self, evaluation: Evaluation) -> bool:
         """Say whether every criterion in force was judged as it is asked now."""

@@ -398,5 +398,5 @@ class Loop:
     def _why_nothing_is_known(self, iteration: int) -> str:
         judged = next(a.evaluation.source == "aivis" for a in self.book.history if a.iteration == iteration)
         if judged:
-            return "the picture was judged by other rules than today's, and nothing is decided from those"
+            return "the picture was judged by other rules than today's or made from another original, so nothing is decided from it"
         return "the vision model gave no answer, and nothing is decided from invented ones"

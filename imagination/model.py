@@ -549,6 +549,7 @@ class Metadata(Artefact):
     timings: Dict[str, float] = Field(default_factory=dict)
     usage: Usage = Field(default_factory=Usage)
     decision: List[Move] = Field(default_factory=list)
+    input_sha256: str = ""  # of the original that the picture was made from; not told by older versions
     owned_phrases: Optional[Dict[str, str]] = None  # what the tool had put into the prompts by then; None: not known
     seeded_from: Optional[Seeding] = None
 

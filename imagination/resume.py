@@ -230,12 +230,18 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "set_aside": 0.0,
         "bookings": checkpoint.bookings + 1,  # what answers have cost so far is in `totals`, or set aside
         "totals": spent(totals_of(kept), check.usage, check.seconds) if check else totals_of(kept),
-        **best_of(((n, run.evaluation(n)) for n in run.iterations()), Yardstick.of(setup.rules)),
+        **_best_of_kept(run, kept, Yardstick.of(setup.rules, setup.input_sha256)),
     }
     again_from = checkpoint.model_copy(update=update)
     aside = round(max(0.0, (cost_of(checkpoint) or 0.0) - (cost_of(again_from) or 0.0)), 9)
     opened = again_from.model_copy(update={"set_aside": aside})
     return Opening(run, opened, False, f"run {run.run_id} again from iteration {first}")
+
+
+def _best_of_kept(run: Run, kept: Iterable[Metadata], yardstick: Yardstick) -> Dict[str, Any]:
+    """What `best_of` says of iterations, those that were made from another original left out."""
+    todays = (m.iteration for m in kept if yardstick.made_from(m.input_sha256) is yardstick)
+    return best_of(((n, run.evaluation(n)) for n in todays), yardstick)
 
 
 def _owned_at(first: int, again: Optional[Metadata], checkpoint: Checkpoint) -> Dict[str, str]:

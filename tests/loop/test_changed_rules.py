@@ -6,7 +6,7 @@ import copy
 import json
 from typing import Any, Dict
 
-from scripted import ALL, HALF, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision
+from scripted import ALL, HALF, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision, picture
 
 OTHER = {"is_red": False, "same_shape": True}
 
@@ -111,3 +111,29 @@ def test_a_pass_from_before_a_change_of_tags_does_not_end_the_run(bench: Bench) 
     generator = ScriptedGenerator()
     outcome = bench.run(generator, ScriptedVision([ALL]), resume_from=3)
     assert outcome.passed and len(generator.jobs) == 1
+
+
+def another_original(bench: Bench) -> None:
+    (bench.project.root / "input" / "input.png").write_bytes(picture(90))
+
+
+def test_of_pictures_made_from_another_original_nothing_counts(bench: Bench) -> None:
+    begun(bench, OTHER, OTHER)
+    bench.rules(strategy="adaptive", confirmations=0, judge_check=False, final_comparison=False, max_iterations=3)
+    another_original(bench)
+    outcome = bench.run(ScriptedGenerator(), ScriptedVision([NONE]), resume_from=3)
+    move = outcome.history[1].decision[0]
+    assert move.what == "settings unchanged" and "another original" in move.why
+    assert (outcome.checkpoint.best_iteration, outcome.checkpoint.best_score) == (3, 0.0)
+
+
+def test_an_unjudged_picture_of_another_original_is_not_judged_by_the_new_one(bench: Bench) -> None:
+    given = {"strategy": "adaptive", "confirmations": 0, "judge_check": False, "final_comparison": False}
+    begun(bench, OTHER)
+    bench.rules(**given, max_iterations=2)
+    bench.run(ScriptedGenerator(), ScriptedVision([OTHER], faults={"evaluation": -1}))
+    bench.rules(**given, max_iterations=3)
+    another_original(bench)
+    vision = ScriptedVision([NONE])
+    bench.run(ScriptedGenerator(), vision, resume_from=3)
+    assert vision.count("evaluation") == 1
