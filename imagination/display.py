@@ -173,9 +173,8 @@ class LiveDisplay(Observer):
         for _ in range(4):
             head.add_column(no_wrap=True, overflow="ellipsis")
         steps = f"step {self._step}/{self._steps}" if self._steps else ""
-        head.add_row(
-            Text(f"iteration {self._iteration}/{self._max}", "bold"), bar, Text(steps), Text(self._doing, "cyan")
-        )
+        number_of = f"iteration {self._iteration}/{self._max}" if self._max else ""
+        head.add_row(Text(number_of, "bold"), bar, Text(steps), Text(self._doing, "cyan"))
         used = self._clock() - self._started
         line = Text(f"  used {duration(used)}{self._to_go(used)}{self._best}", "dim")
         fails = Text(f"  fails: {self._failing}" if self._failing else "", "yellow")

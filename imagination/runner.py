@@ -345,6 +345,7 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
         f"project    {setup.project.name} ({setup.project.root})",
         f"rules      {len(setup.rules.acceptance_criteria)} criteria, {len(setup.rules.questions)} questions, "
         f"{limits(setup.rules.project)}",
+        f"strategy   {_strategy_told(setup.rules.project)}",
         f"run        {run}",
         f"input      {setup.source_size[0]}x{setup.source_size[1]} px as it will be sent",
         f"workflow   {setup.workflow.path}",
@@ -356,6 +357,13 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _strategy_told(project: ProjectSettings) -> str:
+    """The strategy with the parts that are on, as rules.yaml names them."""
+    parts = [f"confirmations up to {project.looks}"] if project.looks else []
+    parts += [part for part in ("judge_check", "stop_on_conflict", "final_comparison") if project.has(part)]
+    return ", ".join([project.strategy, *parts])
 
 
 def _rules_checked(setup: Setup) -> List[str]:

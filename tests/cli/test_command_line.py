@@ -222,6 +222,17 @@ def test_a_dry_run_tells_what_a_run_would_use_and_writes_nothing(desk: Desk) -> 
     assert tree(desk.root) == before
 
 
+def test_a_dry_run_names_the_strategy_and_the_parts_that_are_on(desk: Desk) -> None:
+    project = desk.project()
+    parts = "judge_check, stop_on_conflict, final_comparison"
+    assert f"strategy   adaptive, confirmations up to 5, {parts}\n" in desk.run("--project", "p", "--dry-run").output
+    given = rules("p")
+    given["project"].update(strategy="spec", confirmations=2, final_comparison=True)
+    desk.write(project / "config" / "rules.yaml", given)
+    told = desk.run("--project", "p", "--dry-run").output
+    assert "strategy   spec, confirmations up to 2, final_comparison\n" in told
+
+
 def test_a_dry_run_of_a_project_that_is_yet_to_be_made_writes_nothing(desk: Desk) -> None:
     desk.templates()
     named, picture = desk.file("new.yaml", rules("new")), desk.file("photo.png", png())

@@ -87,6 +87,13 @@ def picture_of(display: LiveDisplay) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_before_a_run_is_chosen_no_iteration_is_told_of() -> None:
+    display = LiveDisplay(terminal())
+    told = picture_of(display)
+    display.close()
+    assert "starting" in told and "iteration" not in told
+
+
 def test_text_of_a_model_is_plain_text_on_the_terminal(bench: Bench) -> None:
     console = terminal()
     bench.rules(max_iterations=1)
