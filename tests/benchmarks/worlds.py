@@ -28,8 +28,8 @@ WAYS: Mapping[str, Way] = {
     "spec": SPEC,
     "random restarts": Way(RandomStrategy),
     "adaptive": ADAPTIVE,
-    "best settings, judged as adaptive": replace(ADAPTIVE, knows_the_world=True),
-    "adaptive, a judge never wrong": replace(ADAPTIVE, judge_is_right=True),
+    "judging alone": replace(ADAPTIVE, knows_the_world=True),  # what confirming costs at the best settings
+    "search alone": replace(ADAPTIVE, judge_is_right=True),  # what finding them costs
 }
 
 
