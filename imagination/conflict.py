@@ -71,8 +71,8 @@ def find_conflict(
 
 
 def _chances_in(attempt: Attempt, rates: Rates) -> Dict[str, float]:
-    """Chance of each criterion to be met in a picture, from its votes alone."""
-    names = attempt.evaluation.criteria_results
+    """Chance of each criterion to be met in a picture, from its votes alone; of those that were answered."""
+    names = [name for name in attempt.evaluation.criteria_results if name not in attempt.evaluation.unanswered]
     return Outlook(rates).posteriors({name: votes_on(attempt, name) for name in names})
 
 

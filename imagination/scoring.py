@@ -79,7 +79,11 @@ def _rank(iteration: int, evaluation: Evaluation) -> Tuple[bool, float, int]:
 
 
 def never_met(criteria: Sequence[Criterion], evaluations: Iterable[Evaluation], least: int = 1) -> List[str]:
-    """Fields that no picture has met of those in which they were judged, at `least` so many."""
-    judged = [e.criteria_results for e in evaluations if e.source == "aivis"]
+    """Fields that no picture has met of those in which they were judged, at `least` so many; no answer is no verdict."""
+    judged = [
+        {field: passed for field, passed in e.criteria_results.items() if field not in e.unanswered}
+        for e in evaluations
+        if e.source == "aivis"
+    ]
     told = {c.field: [results[c.field] for results in judged if c.field in results] for c in criteria}
     return [field for field, results in told.items() if len(results) >= least and not any(results)]

@@ -40,7 +40,7 @@ def judged(
         reasons={},
         passed_fields=[name for name, met in results.items() if met],
         failed_fields=[name for name, met in results.items() if not met],
-        unanswered=[name for name, each in cast.items() if not looked or each == [None]],
+        unanswered=[name for name, each in cast.items() if not looked or not any(v is not None for v in each)],
         aivis_metadata=CALL,
         votes=cast if looked and with_votes else {},
     )

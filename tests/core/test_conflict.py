@@ -109,6 +109,14 @@ def test_one_that_was_never_met_is_told_of_where_it_takes_settings_at_which_the_
     )
 
 
+def test_one_that_was_never_answered_is_no_conflict() -> None:
+    history = [
+        judged(n, {"is_red": [None, None], "same_shape": [at < 0.35] * 2}, denoise=at, cfg=cfg)
+        for n, (at, cfg) in enumerate(zip(FAR, CFGS), 1)
+    ]
+    assert find_conflict(BOTH, history) is None
+
+
 @pytest.mark.parametrize(
     "changed",
     [

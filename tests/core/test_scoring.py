@@ -119,3 +119,9 @@ def test_where_nothing_was_judged_no_criterion_was_never_met() -> None:
     assert never_met(criteria, [evaluation(0.0, results={"f": False})]) == ["f"]
     assert never_met(criteria, [evaluation(0.0, results={"another": False})]) == []
     assert never_met(criteria, [evaluation(0.0, results={"f": False})], least=2) == []
+
+
+def test_a_criterion_that_got_no_answer_is_not_said_to_be_never_met() -> None:
+    silent = evaluation(0.0, results={"f": False}).model_copy(update={"unanswered": ["f"]})
+    assert never_met([criterion("boolean")], [silent]) == []
+    assert never_met([criterion("boolean")], [silent, evaluation(0.0, results={"f": False})]) == ["f"]
