@@ -1,9 +1,9 @@
 """The strategy `adaptive`: the settings at which, as far as all pictures tell, every criterion passes together. Pure.
 
 Every picture counts, not only the last, and votes count as the chances they are. What moves is denoise and cfg; every
-picture gets a new seed unless the user set one: in simulation a seed that is kept while a change is tested costs two
-fifths more pictures, since bad luck is kept with it (tests/benchmarks/README.md). Where a picture is outside the spec's
-similarity band, the spec's step is the least that happens, unless that ground is known already.
+picture gets a new seed unless the user set one: in simulation a seed that is kept while a change is tested costs over
+a quarter more pictures, since bad luck is kept with it (tests/benchmarks/README.md). Where a picture is outside the
+spec's similarity band, the spec's step is the least that happens, unless that ground is known already.
 """
 
 from __future__ import annotations
@@ -246,9 +246,8 @@ def _moves(last: Attempt, wanted: Sampling, table: _Table, ground: _Ground) -> L
         old, new = getattr(last.sampling, name), getattr(wanted, name)
         if old != new:
             moved = (after[0], before[1]) if index == 0 else (before[0], after[1])
-            why = _what_gains(last, table, before, moved, more if new > old else less) or _what_else(
-                last, after, ground
-            )
+            why = _what_gains(last, table, before, moved, more if new > old else less)
+            why = why or _what_the_band_asks(last, name, new > old) or _what_else(after, ground)
             moves.append(Move(what=f"{name} {old:g} → {new:g}", why=why))
     return moves or [Move(what="denoise and cfg unchanged", why=_why_unchanged(last, table, after, ground))]
 
@@ -262,11 +261,19 @@ def _what_gains(last: Attempt, table: _Table, before: Settings, moved: Settings,
     return f"{name} asks for {asked}: met with a chance of {then:.0%} instead of {now:.0%}" if then - now > 0.01 else ""
 
 
-def _what_else(last: Attempt, after: Settings, ground: _Ground) -> str:
+def _what_the_band_asks(last: Attempt, name: str, rises: bool) -> str:
+    """The spec's reason, where the move goes its way: for what is too like, more of both; for too unlike, less denoise."""
     comparison = last.comparison
-    if comparison.source == "aivis" and outside_band(comparison.similarity_score):
-        how = "unlike" if comparison.similarity_score < TOO_DIFFERENT else "like"
-        return f"the picture is too {how} the original (similarity {comparison.similarity_score:.2f})"
+    if comparison.source != "aivis" or not outside_band(comparison.similarity_score):
+        return ""
+    unlike = comparison.similarity_score < TOO_DIFFERENT
+    if rises == unlike or (unlike and name != "denoise"):
+        return ""
+    how = "unlike" if unlike else "like"
+    return f"the picture is too {how} the original (similarity {comparison.similarity_score:.2f})"
+
+
+def _what_else(after: Settings, ground: _Ground) -> str:
     if after in ground.shown:
         return "of what was tried, these settings have done best together"
     return "these settings have not been tried yet and may do better"

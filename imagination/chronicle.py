@@ -78,6 +78,7 @@ class Chronicle:
             evaluation, comparison = self.run.evaluation(iteration), self.run.comparison(iteration)
             if evaluation is not None and comparison is not None:
                 self._learn(metadata, evaluation, comparison)
+        self.write_output()
 
     def _learn(self, metadata: Metadata, evaluation: Evaluation, comparison: Comparison) -> None:
         sampling = Sampling(**metadata.parameters_used)
@@ -86,6 +87,9 @@ class Chronicle:
             [a for a in self.history if a.iteration != attempt.iteration] + [attempt], key=lambda a: a.iteration
         )
         self.evidence = [self._yardstick.made_from(self._input_of(a)).told_by(a) for a in self.history]
+
+    def _holds(self, attempt: Attempt) -> bool:
+        return self._yardstick.made_from(self._input_of(attempt)).holds(attempt.evaluation)
 
     def _input_of(self, attempt: Attempt) -> str:
         return self.metadata[attempt.iteration].input_sha256
@@ -186,7 +190,7 @@ class Chronicle:
         )
         self._write(metadata)
         self._learn(metadata, evaluation, comparison)
-        changes = self._best_with(metadata.iteration, evaluation)
+        changes = self._best_with(metadata.iteration)
         if evaluation.source == "aivis":
             changes["vision_failures"] = 0
         totals, mark = self.checkpoint.totals, self.checkpoint.rejudging
@@ -255,13 +259,14 @@ class Chronicle:
         self.run.write("metadata", metadata)
         self.metadata[metadata.iteration] = metadata
 
-    def _best_with(self, iteration: int, evaluation: Evaluation) -> Dict[str, Any]:
-        number = self.checkpoint.best_iteration
-        known = self.attempt(number)
-        best = (known.iteration, known.evaluation) if known is not None and number != iteration else None
-        if not better((iteration, evaluation), best):
+    def _best_with(self, iteration: int) -> Dict[str, Any]:
+        """An iteration as the best, if it passes or no other has its score: also none that lost a final comparison since."""
+        found = self.attempt(iteration)
+        assert found is not None  # it was learnt just now
+        others = [(a.iteration, a.evaluation) for a in self.evidence if a.iteration != iteration and self._holds(a)]
+        if not (self.passed(iteration) or all(better((iteration, found.evaluation), other) for other in others)):
             return {}
-        return {"best_iteration": iteration, "best_score": evaluation.overall_score}
+        return {"best_iteration": iteration, "best_score": found.evaluation.overall_score}
 
     def crown(self, found: FinalComparison, totals: Totals, now: float) -> None:
         """Make the winner of the final comparison the best, whatever its score."""
@@ -286,15 +291,18 @@ class Chronicle:
     def write_output(self, changed: Optional[int] = None) -> None:
         """Keep output/ at the best so far; written anew when the best, its verdicts (`changed`) or the result changes."""
         best = self.attempt(self.checkpoint.best_iteration)
+        shown = self.store.output_told(self.run.run_id)
         if best is None:
+            if shown is not None and shown.get("result") == "passed":  # by rules that have changed since, or set aside
+                self.store.write_output(None, {**shown, "result": "best_so_far"})
             return
+        result = "passed" if self.passed(best.iteration) else "best_so_far"
         known = changed != best.iteration and self.checkpoint.status == "running"
-        if known and self.store.output_iteration(self.run.run_id) == best.iteration:
+        if known and shown is not None and (shown.get("iteration"), shown.get("result")) == (best.iteration, result):
             return
         png = self.run.read_image(best.iteration)
         if png is not None:
             metadata = {**self.metadata[best.iteration].model_dump(mode="json"), **self._end()}
-            result = "passed" if self.passed(best.iteration) else "best_so_far"
             totals = self.checkpoint.totals.model_dump(mode="json")
             final = {"final_comparison": self.final.model_dump(mode="json", include=_OF_FINAL)} if self.final else {}
             self.store.write_output(png, {**metadata, "result": result, **final, "totals": totals})

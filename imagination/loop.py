@@ -190,8 +190,8 @@ class Loop:
             raise
 
     def _until_done(self) -> Outcome:
-        over, passed = self._used_up(), False
-        if over is None or over.by == "iterations":
+        passed = False
+        if self._may_ask():
             self._describe()
             self._try_judge()
             passed = self._judge_unjudged()
@@ -202,17 +202,22 @@ class Loop:
             if passed or self.book.passed(last):
                 return self._finish("passed")
             # a picture that nobody looked at is no failure of the picture: one more try before the run is called over
-            if over is not None and over.by == "iterations" and self._judge_unjudged(at_the_end=True):
+            if over is not None and self._may_ask() and self._judge_unjudged(at_the_end=True):
                 return self._finish("passed")
+            conflict = self._conflict() if last else None
+            if conflict is not None:  # before the limits: more of anything would not help
+                return self._give_up("conflict", conflict.evidence)
             if over is not None:
                 return self._give_up(over.by, None if over.by == "iterations" else over.sentence)
-            conflict = self._conflict() if last else None
-            if conflict is not None:
-                return self._give_up("conflict", conflict.evidence)
             if last:
                 self._decide(last)
             self.tools.eyes.rest()  # the model's last call of an iteration was the one that decided
             self._iterate(last + 1)
+
+    def _may_ask(self) -> bool:
+        """Say whether the model may still be asked: for that a run may have made all its iterations."""
+        project, checkpoint = self.setup.rules.project, self.book.checkpoint
+        return used_up(project, checkpoint.model_copy(update={"last_iteration": 0})) is None
 
     def _used_up(self) -> Optional[UsedUp]:
         return used_up(self.setup.rules.project, self.book.checkpoint)
@@ -278,8 +283,9 @@ class Loop:
     def _judge_unjudged(self, at_the_end: bool = False) -> bool:
         """Judge pictures of this run whose evaluation is a fallback, before anything new is made. True if one passes.
 
-        Raises ServiceError when there is still no answer; `at_the_end` only if no picture of the run was ever judged:
-        one that a model refuses to look at must not keep a run from ending.
+        Raises ServiceError when there is still no answer and no picture of the run was ever judged. Else it may be the
+        picture: one that a model refuses to look at keeps no run from ending (`at_the_end`), nor from going on as long as
+        failures in a row are few.
         """
         for iteration in self.book.unjudged():
             png = self.book.run.read_image(iteration)
@@ -290,10 +296,12 @@ class Loop:
             found = self.assessor.assess(iteration, png, True, self._outlook(Sampling(**before.parameters_used)))
             if found.evaluation.source == "fallback":
                 self.book.record(before, found, self.tools.now(), rejudged=True)  # it was paid for all the same
-                if at_the_end and any(a.evaluation.source == "aivis" for a in self.book.history):
-                    continue
                 why = found.evaluation.aivis_metadata.error
-                raise ServiceError(f"the vision model still gives no answer: {why}", self._resume_hint())
+                if not any(a.evaluation.source == "aivis" for a in self.book.history):
+                    raise ServiceError(f"the vision model still gives no answer: {why}", self._resume_hint())
+                if not at_the_end:
+                    self._count_failure("vision_failures", f"the vision model gave no answer: {why}")
+                continue
             self._record(before, found, rejudged=True)
             if self.book.passed(iteration):
                 return True

@@ -13,7 +13,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence, Type, TypeVar
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Type, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -222,18 +222,22 @@ class Store:
 
     # --- output/ ---
 
-    def write_output(self, png: bytes, metadata: Any) -> None:
-        """The best picture so far and what it is. The picture goes first: metadata never tells of one that is not there."""
-        write_bytes(self.project / "output" / "output.png", png)
+    def write_output(self, png: Optional[bytes], metadata: Any) -> None:
+        """The best picture so far and what it is; None keeps the one that is there.
+
+        The picture goes first: metadata never tells of one that is not there.
+        """
+        if png is not None:
+            write_bytes(self.project / "output" / "output.png", png)
         write_json(self.project / "output" / "output_metadata.json", metadata)
 
-    def output_iteration(self, run_id: str) -> Optional[int]:
-        """Which iteration of `run_id` the output holds; None when it is another run's, or none."""
+    def output_told(self, run_id: str) -> Optional[Dict[str, Any]]:
+        """What the output is said to be; None when it is another run's than `run_id`, or none."""
         try:
             data = read_json(self.project / "output" / "output_metadata.json") or {}
         except StoreError:
             return None
-        return data.get("iteration") if data.get("run_id") == run_id else None
+        return data if data.get("run_id") == run_id else None
 
     def put_output_aside(self, now: float) -> None:
         """Move an earlier run's output into the folder of the run that made it."""

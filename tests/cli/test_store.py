@@ -221,7 +221,8 @@ def test_loose_files_of_the_old_layout_get_a_run_of_their_own(store: Store) -> N
 
 def test_an_earlier_output_moves_to_the_run_that_made_it(store: Store, run: Run) -> None:
     store.write_output(b"png", {"run_id": run.run_id, "iteration": 3})
-    assert (store.output_iteration(run.run_id), store.output_iteration("other")) == (3, None)
+    told = store.output_told(run.run_id)
+    assert told is not None and told["iteration"] == 3 and store.output_told("other") is None
     store.put_output_aside(NOW)
     assert names(store.project / "output") == []
     assert names(run.root / "output") == ["output.png", "output_metadata.json"]
