@@ -1,6 +1,6 @@
 """Launcher: `python iterative_imagination.py --project NAME`."""
 
-from imagination.cli import main
+from imagination.entry import iterate
 
 if __name__ == "__main__":
-    main()
+    iterate()

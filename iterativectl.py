@@ -1,6 +1,6 @@
 """Launcher: `python iterativectl.py COMMAND`."""
 
-from imagination.ctl import main
+from imagination.entry import control
 
 if __name__ == "__main__":
-    main()
+    control()

@@ -295,7 +295,7 @@ def _run(order: Order, project: Project, store: Store, console: Console, begun: 
     setup = _read(order, project)
     setup, seeding = _seeded(order, store, setup)
     with _display(console) as display, connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
-        for warning in (*setup.warnings, *_rules_checked(setup)):
+        for warning in (*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store)):
             display.warned(warning)
         ready = preflight(setup, generator, eyes, _names_of(setup, seeding))
         for warning in ready.warnings:
@@ -313,6 +313,19 @@ def _run(order: Order, project: Project, store: Store, console: Console, begun: 
         outcome = Loop(setup, store, opening, tools).run()
     closing(console, outcome, store.project / "output" / "output.png")
     return 0 if outcome.passed else 1
+
+
+def _overlooked(setup: Setup, store: Store) -> List[str]:
+    """Edits of the configured settings that a run which goes on does not see: it has settings of its own."""
+    checkpoint = store.read_checkpoint() if setup.generation_path == store.generation_file else None
+    begun_with = store.run(checkpoint.run_id).root / "inputs" / "AIGen.yaml" if checkpoint else None
+    configured = setup.project.generation
+    if begun_with is None or not begun_with.is_file() or begun_with.read_bytes() == configured.read_bytes():
+        return []
+    return [
+        f"{configured} was edited after the run had begun and does not count for it: "
+        f"edit {store.generation_file}, or start afresh with --reset"
+    ]
 
 
 def _seeded(order: Order, store: Store, setup: Setup) -> Tuple[Setup, Optional[Seeding]]:
@@ -341,6 +354,7 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
         run += f", seeded from the ranking of {seeding.run_id} ({seeding.mode})"
     with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
         ready = preflight(setup, generator, eyes, _names_of(setup, seeding))
+    warnings = (*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store), *ready.warnings)
     lines = [
         f"project    {setup.project.name} ({setup.project.root})",
         f"rules      {len(setup.rules.acceptance_criteria)} criteria, {len(setup.rules.questions)} questions, "
@@ -352,7 +366,7 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
         f"settings   {settings_line(sampling_in_force(setup.workflow, setup.generation))}",
         f"generator  {ready.comfyui}",
         f"vision     {_models_named(setup)}",
-        *(f"warning    {clean(text)}" for text in (*setup.warnings, *_rules_checked(setup), *ready.warnings)),
+        *(f"warning    {clean(text)}" for text in warnings),
         "ready: a run would start (nothing was changed)",
     ]
     sys.stdout.write("\n".join(lines) + "\n")

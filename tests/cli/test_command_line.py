@@ -355,6 +355,22 @@ def test_a_folder_without_rules_takes_the_ones_named(desk: Desk) -> None:
     assert (project / "config" / "rules.yaml").is_file()
 
 
+@pytest.mark.parametrize("door", ["iterate", "control"])
+def test_ctrl_c_before_the_command_line_is_loaded_is_a_stop_too(door: str) -> None:
+    code = f"""
+import sys
+class Stop:
+    def find_spec(self, name, *more):
+        if name == "click":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop())
+from imagination.entry import {door}
+{door}()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 # --- going on and starting afresh ---------------------------------------------------------------------------------------
 
 
@@ -553,3 +569,16 @@ def test_nobody_reading_ends_no_run(desk: Desk) -> None:
     )
     assert "Traceback" not in shell.stderr
     assert checkpoint(project)["status"] == "passed"
+
+
+def test_edits_that_a_run_which_goes_on_does_not_see_are_told(desk: Desk) -> None:
+    project = desk.project(passes=False)
+    desk.run("--project", "p")
+    desk.write(project / "config" / "rules.yaml", rules("p", passes=False, iterations=2))
+    settings = project / "config" / "AIGen.yaml"
+    told = f"{settings} was edited after the run had begun and does not count for it: edit {project / 'working'}"
+    assert told not in desk.run("--project", "p", "--dry-run").output
+    settings.write_text(settings.read_text(encoding="utf-8") + "# more\n", encoding="utf-8")
+    assert told in desk.run("--project", "p", "--dry-run").output
+    assert told not in desk.run("--project", "p", "--dry-run", "--reset").output
+    assert told in desk.run("--project", "p").output.replace("\n", "")
