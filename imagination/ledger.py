@@ -2,14 +2,15 @@
 
 A phrase belongs to the user, to the criterion whose tag it is, or to the criterion for which the tool added it. A rewrite
 may add phrases and strengthen those of what failed; it may leave out only what the tool added and what has not helped in
-two pictures. What else it left out stays: models forget, and a prompt that forgets with them drifts.
+two pictures. What else it left out stays: models forget, and a prompt that forgets with them drifts. What stands in one
+prompt is not added to the other: a car that is asked for and kept away at once is whatever the sampler makes of it.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .model import Attempt, Criterion, Move, Prompts
 from .shaping import cleared, contains, phrases
@@ -95,9 +96,12 @@ class Ledger:
         failed = history[-1].evaluation.failed_fields
         proposed = cleared(proposed, list(self.criteria.values()))
         owned, moves = dict(self.owned), []  # type: Dict[str, str], List[Move]
-        sides = {}
-        for side in ("positive", "negative"):
-            texts, told = self._side(side, getattr(old, side), getattr(proposed, side), failed, history, owned)
+        sides = {"negative": old.negative}
+        for side, other in (("positive", "negative"), ("negative", "positive")):
+            wanted = {
+                core(each): each for each in _split(getattr(proposed, side)) if not _said(each) & _said(sides[other])
+            }
+            texts, told = self._side(side, getattr(old, side), wanted, failed, history, owned)
             sides[side] = ", ".join(texts)
             moves += told
         still = {core(each) for text in sides.values() for each in phrases(text)}
@@ -107,12 +111,12 @@ class Ledger:
         self,
         side: str,
         old: str,
-        proposed: str,
+        wanted: Mapping[str, str],
         failed: Sequence[str],
         history: Sequence[Attempt],
         owned: Dict[str, str],
     ) -> Tuple[List[str], List[Move]]:
-        wanted = {core(each): each for each in _split(proposed)}
+        """One prompt revised, and what was done to it. `wanted`: the phrases of the rewrite, by core."""
         kept, dropped, stronger = [], [], []  # type: List[str], List[str], List[str]
         for phrase in phrases(old):
             name = core(phrase)
@@ -199,6 +203,13 @@ class Ledger:
 def _split(text: str) -> List[str]:
     """Phrases of a model's prompt: it may write sentences where phrases were asked for."""
     return [part.strip(" .;") for each in phrases(text) for part in re.split(r"[;\n]|\.\s", each) if part.strip(" .;")]
+
+
+def _said(text: str) -> Set[str]:
+    """The bare words of every phrase in a text, those that share a pair of brackets each for itself."""
+    bare = re.sub(r"[()\[\]{}\\]", " ", _WEIGHT.sub("", text))
+    parts = (" ".join(re.split(r"[\s_-]+", part)).strip(" .") for part in re.split(r"[,;\n]|\.\s", bare))
+    return {part.casefold() for part in parts if part}
 
 
 def _told(

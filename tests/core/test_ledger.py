@@ -171,6 +171,42 @@ def test_a_negative_prompt_left_empty_by_the_model_stays() -> None:
     assert revised(USERS, proposed_negative="").prompts.negative == "blurry"
 
 
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "a car by the sea",
+        "(A Car by the  Sea:1.3)",
+        "((soft light))",
+        "soft-light",
+        "soft_light.",
+        "(wax, soft light:1.2)",
+    ],
+)
+def test_what_stands_in_the_positive_prompt_is_not_added_to_the_negative(phrase: str) -> None:
+    found = revised("", proposed_negative=f"blurry, {phrase}, matt")
+    assert (found.prompts.negative, found.owned) == ("blurry, matt", {"matt": "is_red"})
+
+
+@pytest.mark.parametrize("phrase", ["blurry", "(Blurry:1.3)", "grain", "((harsh shadow:1.3), wax)", "film noise"])
+def test_what_stands_in_the_negative_prompt_is_not_added_to_the_positive(phrase: str) -> None:
+    negative = "(blurry:1.2), (grain, harsh shadow:1.1), Film (noise:1.4)"
+    found = revised(f"{USERS}, {phrase}, glossy", negative=negative)
+    assert (set(positive(found)), found.owned) == ({*phrases(USERS), "glossy"}, {"glossy": "is_red"})
+
+
+def test_what_a_rewrite_wants_in_both_prompts_is_added_to_the_positive_alone() -> None:
+    found = revised(f"{USERS}, glossy", proposed_negative="blurry, glossy")
+    assert "glossy" in positive(found) and found.prompts.negative == "blurry"
+
+
+def test_a_part_of_what_stands_in_the_other_prompt_may_be_added() -> None:
+    assert phrases(revised("", proposed_negative="blurry, a car, light").prompts.negative) == [
+        "blurry",
+        "a car",
+        "light",
+    ]
+
+
 # --- what is stronger -------------------------------------------------------------------------------------------------
 
 
