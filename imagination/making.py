@@ -54,24 +54,30 @@ class Maker:
     def plan(self, iteration: int, generation: Generation, workflow: Workflow) -> Tuple[Pending, bool]:
         """Settings of an iteration, on disk before they are used, and whether they are newly drawn.
 
-        A killed process's are taken up; but settings that the user edited while the run stood still go before them, as
-        long as the picture is not made. The seed is kept then, so that the edit alone tells.
+        A killed process's are taken up; but what the user changed while the run stood still, in the settings or in the
+        tags, goes before them, as long as the picture is not made. The seed is kept then, so that the change alone tells.
         """
         pending = self.book.checkpoint.pending
         begun = pending if pending is not None and pending.iteration == iteration else None
-        sampling, prompts = sampling_in_force(workflow, generation), self._prompts_in_force(workflow, generation)
+        sampling, written = sampling_in_force(workflow, generation), _written(workflow, generation)
+        prompts = self._prompts_in_force(workflow, written)
         if begun is not None:
             if sampling.seed is None:
                 sampling = replace(sampling, seed=begun.parameters.get("seed"))
             edited = [k for k, v in sampling.as_dict().items() if begun.parameters.get(k) != v]
-            edited += ["prompts"] if begun.prompts != prompts else []
-            if not edited or self.book.run.image_file(iteration).is_file():
+            edited += ["prompts"] if written != (begun.written or begun.prompts) else []
+            if (not edited and begun.prompts == prompts) or self.book.run.image_file(iteration).is_file():
                 return begun, False
-            self.warn(f"iteration {iteration} uses your edits of working/AIGen.yaml: {', '.join(edited)}")
+            if edited:
+                self.warn(f"iteration {iteration} uses your edits of working/AIGen.yaml: {', '.join(edited)}")
+            else:
+                what = "tags or strategy in rules.yaml" if written.positive.strip() else "the original or rules.yaml"
+                self.warn(f"iteration {iteration} gets other prompts than it was begun with: {what} changed")
         if sampling.seed is None and workflow.targets.reaches("seed"):
             sampling = replace(sampling, seed=self.draw_seed())
         new_id = self.new_id()
-        begun = Pending(iteration=iteration, parameters=sampling.as_dict(), prompts=prompts, prompt_id=new_id)
+        parameters = sampling.as_dict()
+        begun = Pending(iteration=iteration, parameters=parameters, prompts=prompts, written=written, prompt_id=new_id)
         self.save(pending=begun)
         return begun, True
 
@@ -86,10 +92,8 @@ class Maker:
         assert workflow is not None
         return workflow
 
-    def _prompts_in_force(self, workflow: Workflow, generation: Generation) -> Prompts:
-        prompts = generation.prompts
-        if "prompts" not in generation.model_fields_set:
-            prompts = Prompts(positive=text_in_force(workflow, "positive"))
+    def _prompts_in_force(self, workflow: Workflow, prompts: Prompts) -> Prompts:
+        """What `_written` gives, with what takes the place of nothing, shaped by the tags."""
         if not prompts.positive.strip():
             made = opening_prompts(self.description(), self.setup.rules.acceptance_criteria)
             prompts = Prompts(positive=made.positive, negative=prompts.negative or made.negative)
@@ -124,6 +128,13 @@ class Maker:
         plan = plan.model_copy(update={"prompt_id": generated.prompt_id, "timings": timings})
         self.save(pending=plan)
         return plan, png
+
+
+def _written(workflow: Workflow, generation: Generation) -> Prompts:
+    """The prompts as the user, or the decision before, has put them down; in the workflow where AIGen.yaml has none."""
+    if "prompts" in generation.model_fields_set:
+        return generation.prompts
+    return Prompts(positive=text_in_force(workflow, "positive"))
 
 
 def _values(plan: Pending, generation: Generation) -> Dict[str, Any]:

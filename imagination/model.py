@@ -571,6 +571,7 @@ class Pending(Frozen):
     iteration: int
     parameters: Dict[str, Any]
     prompts: Prompts
+    written: Optional[Prompts] = None  # as AIGen.yaml had them, before the tags; None: as they are
     prompt_id: Optional[str] = None
     suggestion: Optional[Dict[str, Any]] = None
     improvement: Optional[Prompts] = None

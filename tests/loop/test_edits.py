@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+import copy
+from typing import Any, Dict, List, Optional
 
 import pytest
 import yaml
-from scripted import ALL, NONE, Bench, ScriptedGenerator, ScriptedVision
+from scripted import ALL, GENERATION, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision
 
 from imagination.decide import Decider
 from imagination.judge import Judge
@@ -90,3 +91,73 @@ def decider_of(bench: Bench, vision: ScriptedVision) -> Decider:
 def test_nothing_is_called_edited_that_was_not(bench: Bench) -> None:
     outcome = bench.run(ScriptedGenerator(), ScriptedVision([NONE, NONE, ALL], 0.9))
     assert not [move for m in outcome.history for move in m.decision if "edited" in move.why]
+
+
+# --- while the run stands still ---------------------------------------------------------------------------------------
+
+
+class Heard(Observer):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: List[str] = []
+
+    def warned(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def stopped_in(bench: Bench, iteration: int) -> None:
+    """A run that was stopped while the picture of `iteration` was made."""
+    given = {"strategy": "adaptive", "confirmations": 0, "judge_check": False, "final_comparison": False}
+    bench.rules(**given, max_iterations=3)
+    bench.run_stopped(ScriptedGenerator({iteration: KeyboardInterrupt()}), ScriptedVision([NONE]))
+
+
+def tagged(bench: Bench) -> None:
+    rules: Dict[str, Any] = copy.deepcopy(RULES)
+    rules["project"].update(strategy="adaptive", confirmations=0, judge_check=False, max_iterations=3)
+    rules["acceptance_criteria"][0]["must_include"] = ["red paint", "glossy"]
+    bench.write("rules.yaml", rules)
+
+
+@pytest.mark.parametrize("iteration", [1, 2])
+def test_prompts_that_other_tags_shape_are_not_called_the_users_edit(bench: Bench, iteration: int) -> None:
+    stopped_in(bench, iteration)
+    tagged(bench)
+    heard, generator = Heard(), ScriptedGenerator()
+    bench.run(generator, ScriptedVision([ALL]), resume_from=iteration, observer=heard)
+    changed = "tags or strategy in rules.yaml changed"
+    assert heard.warnings == [f"iteration {iteration} gets other prompts than it was begun with: {changed}"]
+    assert "glossy" in generator.text(0, "9")
+
+
+def test_an_opening_prompt_that_other_tags_shape_is_told_of(bench: Bench) -> None:
+    bench.write("AIGen.yaml", {**GENERATION, "prompts": {"positive": "", "negative": ""}})
+    stopped_in(bench, 1)
+    tagged(bench)
+    heard = Heard()
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=1, observer=heard)
+    assert heard.warnings == [
+        "iteration 1 gets other prompts than it was begun with: the original or rules.yaml changed"
+    ]
+
+
+@pytest.mark.parametrize("tags", [False, True])
+def test_what_the_user_edited_is_told_of_as_such(bench: Bench, tags: bool) -> None:
+    stopped_in(bench, 2)
+    settings = bench.settings()
+    settings["prompts"]["positive"] = "a steam engine, red paint"
+    settings["parameters"]["cfg"] = 9.0
+    bench.store.generation_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    if tags:
+        tagged(bench)
+    heard = Heard()
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=2, observer=heard)
+    assert heard.warnings == ["iteration 2 uses your edits of working/AIGen.yaml: cfg, prompts"]
+
+
+def test_where_nothing_changed_nothing_is_told(bench: Bench) -> None:
+    stopped_in(bench, 1)
+    heard = Heard()
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]), observer=heard)
+    assert heard.warnings == []
