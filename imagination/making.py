@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
 from typing_extensions import Protocol
 
@@ -17,7 +17,7 @@ from .chronicle import Chronicle
 from .comfyui import Generated
 from .errors import BadImage
 from .execution import Execution
-from .model import Generation, Pending, Prompts
+from .model import Generation, Metadata, Pending, Prompts
 from .setup import Setup, Workflow, load_workflow, negative_in_force, sampling_in_force, text_in_force
 from .shaping import opening_prompts, shape
 from .workflow import apply
@@ -50,6 +50,7 @@ class Maker:
     warn: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
     _workflow: Tuple[Any, Optional[Workflow]] = field(default=(None, None), init=False)  # the last one, and of what
+    _told_of_twin: bool = field(default=False, init=False)
 
     def plan(self, iteration: int, generation: Generation, workflow: Workflow) -> Tuple[Pending, bool]:
         """Settings of an iteration, on disk before they are used, and whether they are newly drawn.
@@ -79,7 +80,17 @@ class Maker:
         parameters = sampling.as_dict()
         begun = Pending(iteration=iteration, parameters=parameters, prompts=prompts, written=written, prompt_id=new_id)
         self.save(pending=begun)
+        self._warn_of_twin(begun, generation)
         return begun, True
+
+    def _warn_of_twin(self, plan: Pending, generation: Generation) -> None:
+        """Say once that the same picture comes again: that is minutes for nothing, and as a rule a seed left from a try."""
+        todays = (self.setup.input_sha256, generation.workflow_file)
+        made = [m for m in self.book.metadata.values() if (m.input_sha256, m.workflow_file) == todays]
+        twin = twin_of(plan, made)
+        if twin is not None and not self._told_of_twin:
+            self._told_of_twin = True
+            self.warn(_of_twin(plan, twin, generation))
 
     def workflow_of(self, generation: Generation) -> Workflow:
         """The workflow, read again only when the file or the settings changed."""
@@ -128,6 +139,22 @@ class Maker:
         plan = plan.model_copy(update={"prompt_id": generated.prompt_id, "timings": timings})
         self.save(pending=plan)
         return plan, png
+
+
+def twin_of(plan: Pending, made: Iterable[Metadata]) -> Optional[int]:
+    """The last iteration whose picture was made with the settings, the seed and the prompts of `plan`."""
+    same = (m for m in made if (m.parameters_used, m.prompts_used) == (plan.parameters, plan.prompts))
+    return max((m.iteration for m in same if m.status == "ok"), default=None)
+
+
+def _of_twin(plan: Pending, twin: int, generation: Generation) -> str:
+    seed, locked = plan.parameters.get("seed"), ", ".join(generation.locked)
+    fixed = "the workflow has no seed to draw" if seed is None else f"parameters.seed is fixed at {seed}"
+    fixed += f" and locked holds {locked}" if locked else ""
+    ways = [] if seed is None else ["seed: null there gives another picture each time"]
+    ways += ["take from locked what may move"] if locked else []
+    told = f"iteration {plan.iteration} has the settings, seed and prompts of iteration {twin}, so its picture will be the same"
+    return f"{told}; in working/AIGen.yaml {fixed}" + "".join(f"; {way}" for way in ways)
 
 
 def _written(workflow: Workflow, generation: Generation) -> Prompts:

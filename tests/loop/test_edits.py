@@ -10,6 +10,7 @@ import yaml
 from scripted import ALL, GENERATION, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision
 
 from imagination.decide import Decider
+from imagination.errors import ExecutionFailed
 from imagination.judge import Judge
 from imagination.loop import Observer
 from imagination.model import Attempt, Checkpoint, Evaluation, Metadata, Sampling
@@ -160,4 +161,54 @@ def test_where_nothing_changed_nothing_is_told(bench: Bench) -> None:
     stopped_in(bench, 1)
     heard = Heard()
     bench.run(ScriptedGenerator(), ScriptedVision([ALL]), observer=heard)
+    assert heard.warnings == []
+
+
+# --- the same again ---------------------------------------------------------------------------------------------------
+
+SAME = {"improvement": {"positive": "a car, red paint", "negative": "blurry, melted"}}
+
+
+def fixed(bench: Bench, **settings: Any) -> None:
+    generation: Dict[str, Any] = copy.deepcopy(GENERATION)
+    generation["parameters"]["seed"] = 5
+    generation["prompts"] = {"positive": "a car, red paint", "negative": "blurry, melted"}
+    bench.write("AIGen.yaml", {**generation, **settings})
+
+
+@pytest.mark.parametrize("locked", [["denoise", "cfg"], []])
+def test_a_picture_that_would_come_again_is_warned_of_once(bench: Bench, locked: List[str]) -> None:
+    fixed(bench, locked=locked)
+    bench.rules(max_iterations=4)
+    heard, generator = Heard(), ScriptedGenerator()
+    bench.run(generator, ScriptedVision([NONE], replies=SAME), observer=heard)
+    (warning,) = heard.warnings
+    told = "iteration 2 has the settings, seed and prompts of iteration 1, so its picture will be the same"
+    seed = "in working/AIGen.yaml parameters.seed is fixed at 5"
+    assert warning.startswith(f"{told}; {seed}") and "seed: null there gives another picture each time" in warning
+    assert ("and locked holds denoise, cfg" in warning) is bool(locked) is ("take from locked what may move" in warning)
+    assert len(generator.jobs) == 4
+
+
+@pytest.mark.parametrize(
+    ("seed", "similarity", "replies"),
+    [(None, 0.5, SAME), (5, 0.9, SAME), (5, 0.5, None)],
+    ids=["another seed", "other settings", "other prompts"],
+)
+def test_another_picture_is_not_warned_of(bench: Bench, seed: Optional[int], similarity: float, replies: Any) -> None:
+    fixed(bench)
+    generation = yaml.safe_load((bench.project.root / "config" / "AIGen.yaml").read_text(encoding="utf-8"))
+    generation["parameters"]["seed"] = seed
+    bench.write("AIGen.yaml", generation)
+    bench.rules(max_iterations=3)
+    heard = Heard()
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE], similarity, replies=replies), observer=heard)
+    assert heard.warnings == []
+
+
+def test_a_picture_that_failed_may_come_again(bench: Bench) -> None:
+    fixed(bench)
+    bench.rules(max_iterations=2)
+    heard, faults = Heard(), {1: ExecutionFailed("KSampler (node 3): out of memory")}
+    bench.run(ScriptedGenerator(faults), ScriptedVision([NONE], replies=SAME), observer=heard)
     assert heard.warnings == []
