@@ -15,10 +15,10 @@ from .adaptive import AdaptiveStrategy
 from .assess import usage_of
 from .errors import VisionError
 from .judge import Judge
-from .ledger import Ledger, Revision
+from .ledger import Ledger, Revision, brings_anything
 from .model import Attempt, Criterion, Generation, Move, Parameters, Pending, Prompts, Rules, Sampling, Usage
 from .setup import yaml_for_model
-from .shaping import shape
+from .shaping import phrases, shape
 from .tuning import Plan, SpecStrategy, Strategy, accept_suggestion, outside_band
 from .votes import Vote
 
@@ -121,12 +121,16 @@ class Decider:
             pending = pending.model_copy(update={"improvement": shape(taken, self.criteria), "proposed": got[0]})
             self.keep(pending)
         new = pending.improvement or old
-        if new == old:
-            move = Move(what="prompts unchanged", why=f"the rewrite brought nothing new (failed: {failed})")
-            return pending, Revision(new, (move,), dict(owned))
+        proposed = pending.proposed or old
+        revision = Revision(old, (), dict(owned))
+        if self.keeps_ledger:
+            revision = Ledger(self.criteria, owned).revise(old, proposed, history)
+        told = (*revision.refused, *revision.remarks)
+        if _each(new) == _each(old):
+            move = Move(what="prompts unchanged", why=f"{_why_unchanged(old, proposed, revision)} (failed: {failed})")
+            return pending, Revision(new, (move, *told), dict(owned))
         if self.keeps_ledger and pending.proposed is not None:
-            revision = Ledger(self.criteria, owned).revise(old, pending.proposed, history)
-            return pending, replace(revision, prompts=new, moves=revision.moves or (SHAPED,))
+            return pending, replace(revision, prompts=new, moves=(*(revision.moves or (_reshaped(old, new),)), *told))
         changed = [name for name in ("positive", "negative") if getattr(new, name) != getattr(old, name)]
         move = Move(what=f"{' and '.join(changed)} prompt rewritten", why=f"for what failed: {failed}")
         return pending, Revision(new, (move,), dict(owned))
@@ -161,6 +165,25 @@ class Decider:
 
 
 SHAPED = Move(what="prompts shaped by the tags", why="what the rules require and ban stands in them again")
+ORDERED = Move(what="prompts put in order", why="what is to change stands first, and nothing twice")
+
+
+def _each(prompts: Prompts) -> Tuple[List[str], List[str]]:
+    return phrases(prompts.positive), phrases(prompts.negative)
+
+
+def _reshaped(old: Prompts, new: Prompts) -> Move:
+    """What became of prompts to which the rewrite itself has brought nothing."""
+    before, after = ([{text.casefold() for text in side} for side in _each(prompts)] for prompts in (old, new))
+    return ORDERED if before == after else SHAPED
+
+
+def _why_unchanged(old: Prompts, proposed: Prompts, revision: Revision) -> str:
+    if revision.refused:
+        return "nothing of what the rewrite brought was taken"
+    if brings_anything(old, proposed):
+        return "the tags leave nothing of what the rewrite brought"
+    return "the rewrite brought nothing new"
 
 
 def strategy_for(rules: Rules, known: Sequence[Tuple[bool, Vote]] = ()) -> Strategy:

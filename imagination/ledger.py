@@ -20,6 +20,8 @@ LONGEST_PHRASE = 16  # words; what is longer is a text, not a phrase
 LONG_PROMPT = 60  # words; a CLIP encoder hears 75 tokens at a time, and what comes late is heard least
 ENOUGH_TRIED = 2  # pictures in which a phrase may fail to help
 STRONGEST, STRONGER = 1.4, 0.1  # weight at most, and what one step may add to it: beyond, pictures burn
+LONGEST_TOLD, MOST_TOLD = 100, 8  # characters of a phrase, and phrases, in what is told of them
+_TOO_LATE = f"past {LONG_PROMPT} words little is heard"
 _WEIGHTED = re.compile(r"^[(\[]+(?P<text>.*?)(?::\s*(?P<weight>\d*\.?\d+))?[)\]]+$")
 _WEIGHT = re.compile(r":\s*([-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf))\s*(?=[)\]])", re.IGNORECASE)
 _BRACKETS = {")": "(", "]": "["}
@@ -27,11 +29,26 @@ _BRACKETS = {")": "(", "]": "["}
 
 @dataclass(frozen=True)
 class Revision:
-    """Prompts after a rewrite, what changed and why, and the phrases the tool owns now: core of the phrase to field."""
+    """Prompts after a rewrite, what changed and why, and the phrases the tool owns now: core of the phrase to field.
+
+    `refused`: what the rewrite brought and was not taken, and why. `remarks`: what is to be said of the prompts as they are.
+    """
 
     prompts: Prompts
     moves: Tuple[Move, ...]
     owned: Dict[str, str]
+    refused: Tuple[Move, ...] = ()
+    remarks: Tuple[Move, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two prompts after a rewrite; the rest as in `Revision`."""
+
+    texts: List[str]
+    moves: List[Move]
+    refused: List[Move]
+    remarks: List[Move]
 
 
 def core(phrase: str) -> str:
@@ -84,6 +101,12 @@ def _is_balanced(text: str) -> bool:
     return not opened
 
 
+def brings_anything(old: Prompts, proposed: Prompts) -> bool:
+    """Say whether a rewrite has a phrase that was not in the prompts before, whatever became of it."""
+    sides = ((old.positive, proposed.positive), (old.negative, proposed.negative))
+    return any(core(each) and not contains(before, core(each)) for before, after in sides for each in _split(after))
+
+
 class Ledger:
     """Revises the prompts of one run. `owned`: phrases that the tool added so far, by core, with their criterion."""
 
@@ -93,30 +116,34 @@ class Ledger:
 
     def revise(self, old: Prompts, proposed: Prompts, history: Sequence[Attempt]) -> Revision:
         """Take of a rewrite what the ledger allows. `history`: the judged pictures, of which the last one is answered."""
-        failed = history[-1].evaluation.failed_fields
         proposed = cleared(proposed, list(self.criteria.values()))
-        owned, moves = dict(self.owned), []  # type: Dict[str, str], List[Move]
-        sides = {"negative": old.negative}
+        owned, sides, texts = dict(self.owned), [], {"negative": old.negative}
         for side, other in (("positive", "negative"), ("negative", "positive")):
-            wanted = {
-                core(each): each for each in _split(getattr(proposed, side)) if not _said(each) & _said(sides[other])
-            }
-            texts, told = self._side(side, getattr(old, side), wanted, failed, history, owned)
-            sides[side] = ", ".join(texts)
-            moves += told
-        still = {core(each) for text in sides.values() for each in phrases(text)}
-        return Revision(Prompts(**sides), tuple(moves), {name: of for name, of in owned.items() if name in still})
+            revised = self._side(side, getattr(old, side), getattr(proposed, side), texts[other], history, owned)
+            texts[side] = ", ".join(revised.texts)
+            sides.append(revised)
+        still = {core(each) for text in texts.values() for each in phrases(text)}
+        return Revision(
+            Prompts(**texts),
+            tuple(move for side in sides for move in side.moves),
+            {name: of for name, of in owned.items() if name in still},
+            tuple(move for side in sides for move in side.refused),
+            tuple(move for side in sides for move in side.remarks),
+        )
 
     def _side(
         self,
         side: str,
         old: str,
-        wanted: Mapping[str, str],
-        failed: Sequence[str],
+        proposed: str,
+        other: str,
         history: Sequence[Attempt],
         owned: Dict[str, str],
-    ) -> Tuple[List[str], List[Move]]:
-        """One prompt revised, and what was done to it. `wanted`: the phrases of the rewrite, by core."""
+    ) -> _Side:
+        """One prompt revised; `other` is what the other one will be, or was."""
+        failed = history[-1].evaluation.failed_fields
+        written = {core(each): each for each in _split(proposed)}
+        wanted = {name: text for name, text in written.items() if not _said(text) & _said(other)}
         kept, dropped, stronger = [], [], []  # type: List[str], List[str], List[str]
         for phrase in phrases(old):
             name = core(phrase)
@@ -129,14 +156,25 @@ class Ledger:
                 kept.append(phrase)
         known = {core(each) for each in kept} | {core(each) for each in dropped}
         fresh = [text for name, text in wanted.items() if name not in known and not contains(old, name)]
-        added = [tamed(text) for text in fresh if is_phrase(text)][:MOST_ADDED] if failed else []
+        whole = [text for text in fresh if is_phrase(text)]
+        added = [tamed(text) for text in whole[:MOST_ADDED]] if failed else []
         owned.update({core(text): self._owner(text, failed) for text in added})
         texts = self._ordered([*kept, *added], owned) if side == "positive" else [*kept, *added]
-        texts, shed = self._shortened(texts, owned, side)
-        return texts, [
-            *_told(side, [a for a in added if a not in shed], stronger, dropped, failed),
-            *_long(side, texts, shed),
+        texts, shed = self._shortened(texts, owned)
+        gone, late = [s for s in shed if s not in added], [a for a in added if a in shed]
+        moves = _told(side, [a for a in added if a not in shed], stronger, dropped, failed)
+        moves += _listed(f"{side} prompt: left out", gone, _TOO_LATE)
+        elsewhere = [text for name, text in written.items() if name not in wanted and not contains(old, name)]
+        refused = [
+            *_listed(f"{side} prompt: not added", late, _TOO_LATE),
+            *_listed(f"{side} prompt: not added", elsewhere, "it stands in the other prompt"),
+            *_listed(
+                f"{side} prompt: not added",
+                [text for text in fresh if text not in whole],
+                "that is no phrase of a prompt",
+            ),
         ]
+        return _Side(texts, moves, refused, _long(side, texts))
 
     def _is_useless(self, name: str, side: str, history: Sequence[Attempt]) -> bool:
         """The tool's own phrase whose criterion failed in every one of several pictures that had it, or is gone.
@@ -188,7 +226,7 @@ class Ledger:
 
         return sorted(texts, key=rank)
 
-    def _shortened(self, texts: List[str], owned: Mapping[str, str], side: str) -> Tuple[List[str], List[str]]:
+    def _shortened(self, texts: List[str], owned: Mapping[str, str]) -> Tuple[List[str], List[str]]:
         """Past about 60 words only what the tool added goes, the latest first."""
         kept, shed = list(texts), []  # type: List[str], List[str]
         for text in reversed(texts):
@@ -226,13 +264,16 @@ def _told(
     return [Move(what=f"{side} prompt: {'; '.join(what)}", why=why)]
 
 
-def _long(side: str, texts: Sequence[str], shed: Sequence[str]) -> List[Move]:
+def _listed(what: str, texts: Sequence[str], why: str) -> List[Move]:
+    """One move for phrases of the same fate; a text that a model wrote instead of one is told by its beginning."""
+    told = (text if len(text) <= LONGEST_TOLD else f"{text[: LONGEST_TOLD - 1]}…" for text in texts[:MOST_TOLD])
+    more = [f"{len(texts) - MOST_TOLD} more"] if len(texts) > MOST_TOLD else []
+    return [Move(what=f"{what} {', '.join([*told, *more])}", why=why)] if texts else []
+
+
+def _long(side: str, texts: Sequence[str]) -> List[Move]:
     words = sum(len(each.split()) for each in texts)
-    if shed:
-        return [
-            Move(what=f"{side} prompt: left out {', '.join(shed)}", why=f"past {LONG_PROMPT} words little is heard")
-        ]
-    if words > LONG_PROMPT:
-        why = f"past about {LONG_PROMPT} little of it is heard, but these are your own words and tags"
-        return [Move(what=f"{side} prompt has {words} words", why=why)]
-    return []
+    if words <= LONG_PROMPT:
+        return []
+    why = f"past about {LONG_PROMPT} little of it is heard, but these are your own words and tags"
+    return [Move(what=f"{side} prompt has {words} words", why=why)]

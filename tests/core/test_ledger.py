@@ -322,7 +322,7 @@ def test_a_long_prompt_of_the_users_is_told_of_and_left_alone() -> None:
     long = ", ".join(f"my own phrase {n}" for n in range(20))
     found = revised(f"{long}, thick snow", old=long)
     assert sorted(positive(found)) == sorted(phrases(long)) and found.owned == {}
-    assert [move.what for move in revised(long, old=long).moves] == ["positive prompt has 80 words"]
+    assert [move.what for move in revised(long, old=long).remarks] == ["positive prompt has 80 words"]
 
 
 # --- again, and in words ----------------------------------------------------------------------------------------------
