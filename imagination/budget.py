@@ -14,6 +14,7 @@ from typing import Optional
 from .model import Checkpoint, EndedBy, ProjectSettings
 
 PENNY = 1e-9  # USD; sums of costs are a little less than they should be
+SHORT = 120.0  # s; a time that is told in seconds
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class UsedUp:
 
 def used_up(project: ProjectSettings, checkpoint: Checkpoint) -> Optional[UsedUp]:
     """The limit that a run has reached, or None while it may make another picture."""
-    made, cost, minutes = checkpoint.last_iteration, cost_of(checkpoint), checkpoint.worked / 60
+    made, cost = checkpoint.last_iteration, cost_of(checkpoint)
     if made >= project.max_iterations:
         return UsedUp("iterations", "max_iterations", f"it has made all {project.max_iterations} iterations")
     if project.max_cost is not None and cost is not None and is_spent(project, checkpoint):
         limit = f"project.max_cost allows {project.max_cost:g} USD"
         return UsedUp("cost", "max_cost", f"it has cost {cost:.4f} USD, and {limit}")
-    if project.max_minutes is not None and minutes >= project.max_minutes:
+    if project.max_minutes is not None and checkpoint.worked / 60 >= project.max_minutes:
         limit = f"project.max_minutes allows {project.max_minutes:g}"
-        return UsedUp("time", "max_minutes", f"it has worked for {minutes:.1f} minutes, and {limit}")
+        return UsedUp("time", "max_minutes", f"it has worked for {_worked(checkpoint.worked)}, and {limit}")
     return None
 
 
@@ -55,6 +56,11 @@ def cost_of(checkpoint: Checkpoint) -> Optional[float]:
     pending = checkpoint.pending.usage.cost if checkpoint.pending else None
     known = [cost for cost in (checkpoint.totals.usage.cost, pending, checkpoint.set_aside or None) if cost is not None]
     return sum(known) if known else None
+
+
+def _worked(seconds: float) -> str:
+    """A time for people: of a short one the seconds, so that it is not told as less than a limit that it has reached."""
+    return f"{seconds / 60:.1f} minutes" if seconds >= SHORT else f"{seconds:.3g} seconds"
 
 
 def count(number: int, thing: str) -> str:

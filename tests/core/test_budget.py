@@ -57,6 +57,14 @@ def test_the_limit_that_is_reached(project: Any, run: Checkpoint, by: Optional[s
             {"max_minutes": 90.0}, checkpoint(worked=5460.0), "max_minutes",
             "it has worked for 91.0 minutes, and project.max_minutes allows 90",
         ),
+        (
+            {"max_minutes": 0.001}, checkpoint(worked=0.0612), "max_minutes",
+            "it has worked for 0.0612 seconds, and project.max_minutes allows 0.001",
+        ),
+        (
+            {"max_minutes": 1.03}, checkpoint(worked=62.0), "max_minutes",
+            "it has worked for 62 seconds, and project.max_minutes allows 1.03",
+        ),
     ],
 )  # fmt: skip
 def test_it_is_told_with_the_figures_and_the_key_to_raise(project: Any, run: Checkpoint, key: str, told: str) -> None:
