@@ -280,11 +280,19 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
     unjudged = [str(m.iteration) for m in outcome.history if m.status == "ok" and not _was_judged(m)]
     if unjudged:
         console.print(Text(f"never judged, the model gave no answer: iteration {', '.join(unjudged)}", "bold yellow"))
-    usage = best.totals.usage
-    cost = f", {usage.cost:.4f} USD" if usage.cost is not None else ""
-    console.print(Text(f"took {duration(best.totals.seconds)}, {usage.requests} vision requests{cost}", "dim"))
+    requests = count(best.totals.usage.requests, "vision request")
+    console.print(Text(f"took {duration(best.totals.seconds)}, {requests}{_cost(best)}", "dim"), soft_wrap=True)
     if best.best_iteration is not None:
         console.print(Text(f"output: {output}"), soft_wrap=True)
+
+
+def _cost(run: Checkpoint) -> str:
+    """What counts against `max_cost`: the iterations that count, and apart from them those that --resume-from set aside."""
+    cost, aside = run.totals.usage.cost, f"{run.set_aside:.4f}"
+    if not float(aside):
+        return "" if cost is None else f", {cost:.4f} USD"
+    more = "for iterations set aside"
+    return f", {aside} USD {more}" if cost is None else f", {cost:.4f} USD ({aside} more {more})"
 
 
 def _lost_at_the_end(outcome: Outcome) -> Optional[int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, List
 
 import pytest
@@ -12,6 +14,7 @@ from scripted import ALL, HALF, NONE, Bench, ScriptedGenerator, ScriptedVision
 
 from imagination.display import LiveDisplay, PlainDisplay, clean, closing, duration
 from imagination.errors import ExecutionFailed
+from imagination.model import Totals, Usage
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 HOSTILE = {
@@ -162,3 +165,28 @@ def test_one_iteration_is_told_in_the_singular(bench: Bench) -> None:
     console = terminal()
     run_on(bench, console, ScriptedVision([HALF], 0.5))
     assert "not passed in 1 iteration; best is" in "\n".join(shown(console))
+
+
+def at_the_end(bench: Bench, vision: ScriptedVision, **given: Any) -> List[str]:
+    console = terminal(120)
+    closing(console, bench.run(ScriptedGenerator(), vision, **given), bench.project.root / "output" / "output.png")
+    return shown(console)
+
+
+def test_what_was_set_aside_is_told_beside_what_the_rest_has_cost(bench: Bench) -> None:
+    given = {"strategy": "adaptive", "confirmations": 0, "judge_check": False, "final_comparison": False}
+    bench.rules(**given, max_iterations=3)
+    assert any(line.endswith("vision requests, 0.1200 USD") for line in at_the_end(bench, ScriptedVision([HALF])))
+    bench.rules(**given, max_iterations=9, max_cost=0.3)
+    lines = at_the_end(bench, ScriptedVision([HALF]), resume_from=2)
+    assert "It has cost 0.3100 USD, and project.max_cost allows 0.3 USD." in lines
+    assert any(line.endswith("23 vision requests, 0.2300 USD (0.0800 more for iterations set aside)") for line in lines)
+
+
+def test_one_request_is_told_in_the_singular(bench: Bench) -> None:
+    outcome, console = bench.run(ScriptedGenerator(), ScriptedVision([ALL])), terminal()
+    totals = Totals(usage=Usage(requests=1))
+    closing(
+        console, replace(outcome, checkpoint=outcome.checkpoint.model_copy(update={"totals": totals})), Path("out.png")
+    )
+    assert "took 0:00, 1 vision request" in shown(console)
