@@ -264,6 +264,9 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
         if best.best_iteration is not None:
             told = f"best is iteration {best.best_iteration} with {number(best.best_score)}%"
         console.print(Text(f"not passed in {count(best.last_iteration, 'iteration')}; {told}", "bold yellow"))
+        if outcome.outdated:
+            told = f"iteration {best.best_iteration} was judged before rules.yaml changed, and a pass from then does not count"
+            console.print(Text(told, "yellow"), soft_wrap=True)
         if best.ending:
             console.print(Text(clean(best.ending, 1000), "yellow"), soft_wrap=True)
         if outcome.never_met:

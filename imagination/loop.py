@@ -90,13 +90,15 @@ class Observer:
 class Outcome:
     """How a run ended. `passed`: every criterion is met; else the best so far is in output/.
 
-    `never_met`: the criteria that failed in every picture, where enough of them were judged to say so.
+    `never_met`: the criteria that failed in every picture, where enough of them were judged to say so. `outdated`: the best
+    met every criterion, but was judged before the rules changed, and so it is no pass.
     """
 
     passed: bool
     checkpoint: Checkpoint
     history: Tuple[Metadata, ...]
     never_met: Tuple[str, ...] = ()
+    outdated: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,9 @@ class Loop:
     def _finish(self, status: RunStatus) -> Outcome:
         self.tools.eyes.rest()
         history = self.book.finish(status, self.tools.now())
-        return Outcome(status == "passed", self.book.checkpoint, history, tuple(self.book.never_met(TELLING)))
+        passed, best = status == "passed", self.book.attempt(self.book.checkpoint.best_iteration)
+        outdated = not passed and best is not None and best.evaluation.all_pass
+        return Outcome(passed, self.book.checkpoint, history, tuple(self.book.never_met(TELLING)), outdated)
 
     def _save(self, **changes: Any) -> None:
         self.book.save(self.tools.now(), **changes)

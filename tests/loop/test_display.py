@@ -11,6 +11,7 @@ from typing import Any, List
 import pytest
 from rich.console import Console
 from scripted import ALL, HALF, NONE, Bench, ScriptedGenerator, ScriptedVision
+from test_changed_rules import begun, reworded
 
 from imagination.display import LiveDisplay, PlainDisplay, clean, closing, duration
 from imagination.errors import ExecutionFailed
@@ -190,3 +191,21 @@ def test_one_request_is_told_in_the_singular(bench: Bench) -> None:
         console, replace(outcome, checkpoint=outcome.checkpoint.model_copy(update={"totals": totals})), Path("out.png")
     )
     assert "took 0:00, 1 vision request" in shown(console)
+
+
+OUTDATED = "iteration 2 was judged before rules.yaml changed, and a pass from then does not count"
+
+
+def test_a_full_score_that_is_no_pass_any_more_is_told_why(bench: Bench) -> None:
+    begun(bench, NONE, ALL)
+    reworded(bench, "is_red", must_include=["red paint", "glossy"])
+    lines = at_the_end(bench, ScriptedVision([NONE]), resume_from=3)
+    assert "not passed in 5 iterations; best is iteration 2 with 100%" in lines and OUTDATED in lines
+
+
+def test_a_best_that_met_less_is_not_called_outdated(bench: Bench) -> None:
+    begun(bench, NONE, HALF)
+    reworded(bench, "is_red", must_include=["red paint", "glossy"])
+    assert not [
+        line for line in at_the_end(bench, ScriptedVision([NONE]), resume_from=3) if "was judged before" in line
+    ]
