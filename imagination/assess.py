@@ -153,8 +153,8 @@ class Assessor:
 
         def timed() -> T:
             started = self.clock()
-            if purpose != "evaluation":  # each look is told by itself
-                self.asking(purpose)
+            if purpose != "evaluation" and (purpose != "questions" or self.rules.questions):
+                self.asking(purpose)  # each look of an evaluation is told by itself
             try:
                 got = ask()
             finally:

@@ -10,7 +10,7 @@ from typing import Any, List
 
 import pytest
 from rich.console import Console
-from scripted import ALL, HALF, NONE, Bench, ScriptedGenerator, ScriptedVision
+from scripted import ALL, HALF, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision
 from test_changed_rules import begun, reworded
 
 from imagination.display import LiveDisplay, PlainDisplay, clean, closing, duration
@@ -209,3 +209,11 @@ def test_a_best_that_met_less_is_not_called_outdated(bench: Bench) -> None:
     assert not [
         line for line in at_the_end(bench, ScriptedVision([NONE]), resume_from=3) if "was judged before" in line
     ]
+
+
+@pytest.mark.parametrize("has_questions", [True, False])
+def test_questions_are_told_of_where_there_are_any(bench: Bench, has_questions: bool) -> None:
+    bench.write("rules.yaml", {**RULES, "questions": RULES["questions"] if has_questions else []})
+    lines: List[str] = []
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]), observer=PlainDisplay(lines.append))
+    assert any(line.endswith("asking the questions") for line in lines) is has_questions
