@@ -13,6 +13,7 @@ from typing_extensions import Protocol
 
 from . import images
 from .combined import Sections, ask_at_once
+from .config import questions_hash
 from .confirm import confirmed
 from .errors import UnreadableReply, VisionBusy, VisionError, VisionUnreachable
 from .judge import Judge, answers_record, evaluation_record
@@ -65,7 +66,8 @@ class Assessor:
     looks: int = 0  # the most further looks at one picture
 
     def assess(self, iteration: int, png: bytes, again: bool = False, outlook: Optional[Outlook] = None) -> Assessment:
-        """Ask what is not on disk yet. `again`: what failed before is asked once more, and what that took stays counted.
+        """Ask what is not on disk yet. `again`: what failed before, or answers other questions than today's, is asked once
+        more, and what that took stays counted.
 
         `outlook` is what is held of the picture and of the judge before it is seen; it decides when a pass is confirmed.
         """
@@ -76,7 +78,7 @@ class Assessor:
         if again:
             for kind, failed in (("questions", answers), ("comparison", comparison), ("evaluation", evaluation)):
                 took.before[kind] = failed.usage if failed else Usage()
-            answers = answers if answers and answers.aivis_metadata.success else None
+            answers = answers if answers and answers.aivis_metadata.success and self._answer_today(answers) else None
             comparison = comparison if comparison and comparison.source == "aivis" else None
             evaluation = evaluation if evaluation and evaluation.source == "aivis" else None
         measured = comparison.measured if comparison else images.likeness(self.fingerprint, images.fingerprint(png))
@@ -87,6 +89,12 @@ class Assessor:
         if evaluation is None:
             evaluation = self._evaluate(iteration, result, answers, found, outlook or Outlook(), took)
         return Assessment(answers, comparison, evaluation, took.timings)
+
+    def _answer_today(self, answers: Answers) -> bool:
+        """Say whether answers are to the questions in force. Of an older version's only the fields are known."""
+        if answers.questions_sha256:
+            return answers.questions_sha256 == questions_hash(self.rules)
+        return set(answers.answers) == {question.field for question in self.rules.questions}
 
     def _is_empty(self, found: Sections) -> bool:
         return found.comparison is None and (found.answers is None or not self.rules.questions)
@@ -167,7 +175,10 @@ class Assessor:
         """A record as it is on disk now: with what was spent in vain on the one that it replaces. Else what it is."""
         if not isinstance(got, (Answers, Comparison, Evaluation)):
             return got
-        whole = got.model_copy(update={"usage": took.before.get(kind, Usage()) + got.usage})
+        update: Dict[str, Any] = {"usage": took.before.get(kind, Usage()) + got.usage}
+        if isinstance(got, Answers):
+            update["questions_sha256"] = questions_hash(self.rules)
+        whole = got.model_copy(update=update)
         self.run.write(kind, whole)
         return cast(T, whole)
 

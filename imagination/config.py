@@ -92,6 +92,11 @@ def rules_hash(rules: Rules) -> str:
     return _digest(rules.model_dump(mode="json", include={"acceptance_criteria", "questions"}))
 
 
+def questions_hash(rules: Rules) -> str:
+    """Fingerprint of the helper questions."""
+    return _digest(rules.model_dump(mode="json", include={"questions"}))
+
+
 def criterion_hash(criterion: Criterion) -> str:
     """Fingerprint of what a verdict means: what the judge is asked and what passes; not the tags, which no judge is told."""
     return _digest(criterion.model_dump(mode="json", include={*Question.model_fields}))

@@ -431,6 +431,7 @@ class Answers(Artefact):
     unanswered: List[str]
     aivis_metadata: CallRecord
     usage: Usage = Field(default_factory=Usage)
+    questions_sha256: str = ""  # of what was asked; not told by older versions
 
 
 class Evaluation(Artefact):

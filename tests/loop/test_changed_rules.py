@@ -6,7 +6,11 @@ import copy
 import json
 from typing import Any, Dict
 
+import pytest
 from scripted import ALL, HALF, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision, picture
+from test_counting import Paid, total
+
+from imagination.reply_cache import ReplyCache
 
 OTHER = {"is_red": False, "same_shape": True}
 
@@ -137,3 +141,57 @@ def test_an_unjudged_picture_of_another_original_is_not_judged_by_the_new_one(be
     vision = ScriptedVision([NONE])
     bench.run(ScriptedGenerator(), vision, resume_from=3)
     assert vision.count("evaluation") == 1
+
+
+BRIGHTNESS = {"field": "brightness", "question": "How bright is it?"}
+REWORDED = {"field": "main_colour", "question": "Which colour has the car?", "type": "string"}
+
+
+def left_unjudged(bench: Bench, **changes: Any) -> Paid:
+    """A run whose first picture got answers but no verdicts, and was stopped; `changes` are made to the rules then."""
+    bench.remembers = ReplyCache
+    given = {"strategy": "adaptive", "confirmations": 0, "judge_check": False, "final_comparison": False}
+    bench.rules(**given, max_iterations=2)
+    first = Paid([HALF], faults={"evaluation": 1})
+    bench.run_stopped(ScriptedGenerator({2: KeyboardInterrupt()}), first)
+    rules: Dict[str, Any] = copy.deepcopy(RULES)
+    rules["project"].update(**given, max_iterations=2)
+    bench.write("rules.yaml", {**rules, **changes})
+    return first
+
+
+@pytest.mark.parametrize("questions", [[BRIGHTNESS], [REWORDED], []], ids=["another", "in other words", "none"])
+def test_an_unjudged_picture_is_judged_on_answers_to_the_questions_of_today(bench: Bench, questions: Any) -> None:
+    first, second = left_unjudged(bench, questions=questions), Paid([ALL])
+    outcome = bench.run(ScriptedGenerator(), second, resume_from=2)
+    assert outcome.passed and outcome.checkpoint.best_iteration == 1
+    assert [request.purpose for request in second.asked] == ["questions"] * bool(questions) + ["evaluation"]
+    assert '- main_colour "blue"' not in asked(second, "evaluation")
+    assert set(outcome.history[0].questions) == {each["field"] for each in questions}
+    assert total(outcome) == len(first.asked) + len(second.asked) - 1  # the description is of no iteration
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_answers_to_the_questions_of_today_are_not_asked_for_again(bench: Bench, is_old: bool) -> None:
+    criteria: Any = copy.deepcopy(RULES["acceptance_criteria"])
+    criteria[0]["must_include"] = ["glossy"]
+    left_unjudged(bench, acceptance_criteria=criteria)
+    path = bench.store.runs()[-1].file("questions", 1)
+    answers = json.loads(path.read_text(encoding="utf-8"))
+    assert answers["questions_sha256"]
+    if is_old:
+        del answers["questions_sha256"]
+    path.write_text(json.dumps(answers), encoding="utf-8")
+    second = Paid([ALL])
+    bench.run(ScriptedGenerator(), second, resume_from=2)
+    assert [request.purpose for request in second.asked] == ["evaluation"]
+
+
+def test_answers_of_an_older_version_with_other_fields_are_asked_for_anew(bench: Bench) -> None:
+    left_unjudged(bench, questions=[BRIGHTNESS])
+    path = bench.store.runs()[-1].file("questions", 1)
+    answers = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({k: v for k, v in answers.items() if k != "questions_sha256"}), encoding="utf-8")
+    second = Paid([ALL])
+    bench.run(ScriptedGenerator(), second, resume_from=2)
+    assert [request.purpose for request in second.asked] == ["questions", "evaluation"]
