@@ -249,7 +249,7 @@ def test_a_run_that_a_limit_ended_goes_on_when_it_is_raised(desk: Desk) -> None:
     ended = desk.run("--project", "slow")
     assert ended.exit_code == 1
     assert "max_cost may have no effect: builtin" in ended.output
-    assert "minutes, and project.max_minutes allows 0.0001" in ended.output
+    assert "seconds, and project.max_minutes allows 0.0001" in ended.output
     made = checkpoint(project)["last_iteration"]
     assert made < 2
     assert re.search(r"slow +exhausted \(time\) ", ctl("project", "list").output)
