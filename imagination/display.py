@@ -294,7 +294,7 @@ def _cost(run: Checkpoint) -> str:
     cost, aside = run.totals.usage.cost, f"{run.set_aside:.4f}"
     if not float(aside):
         return "" if cost is None else f", {cost:.4f} USD"
-    more = "for iterations set aside"
+    more = "set aside by --resume-from"
     return f", {aside} USD {more}" if cost is None else f", {cost:.4f} USD ({aside} more {more})"
 
 
