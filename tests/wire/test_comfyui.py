@@ -335,7 +335,9 @@ def test_a_waiting_job_is_deleted_and_nothing_is_interrupted(server: FakeComfyUI
     assert [entry[1] for entry in server.running] == ["someone else's"]
 
 
-def test_a_running_job_is_interrupted_by_its_id_until_it_is_gone(server: FakeComfyUI, comfy: ComfyUI) -> None:
+def test_a_running_job_is_interrupted_by_its_id_until_it_is_gone(
+    server: FakeComfyUI, comfy: ComfyUI, caplog: pytest.LogCaptureFixture
+) -> None:
     server.play = hang
 
     def stop(run: Execution) -> None:
@@ -347,6 +349,9 @@ def test_a_running_job_is_interrupted_by_its_id_until_it_is_gone(server: FakeCom
     assert server.running == []
     assert all(body == {"prompt_id": "job"} for body in server.sent_to("POST", "/interrupt"))
     assert server.sent_to("POST", "/interrupt")
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
+        "stopping: the job is taken back from ComfyUI, which may first end the step that it is at"
+    ]
 
 
 def test_an_error_in_the_callers_own_code_takes_the_job_back_too(server: FakeComfyUI, comfy: ComfyUI) -> None:
