@@ -207,9 +207,11 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
     _restore_settings(store, setup, run, first)
     again = run.metadata(first)
     pending = checkpoint.pending if checkpoint.pending and checkpoint.pending.iteration == first else None
+    same_input = checkpoint.input_sha256 == setup.input_sha256
+    if pending is not None and not same_input:  # what the job makes, or has made, comes of the other original
+        pending = pending.model_copy(update={"prompt_id": None})
     if again is not None:
         pending = Pending(iteration=first, parameters=again.parameters_used, prompts=again.prompts_used)
-    same_input = checkpoint.input_sha256 == setup.input_sha256
     same = same_input and checkpoint.rules_sha256 == setup.rules_sha256
     run.supersede(first, now, [FINAL_COMPARISON] if same else [FINAL_COMPARISON, JUDGE_CHECK])
     write_inputs(run, setup)

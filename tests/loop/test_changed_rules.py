@@ -195,3 +195,16 @@ def test_answers_of_an_older_version_with_other_fields_are_asked_for_anew(bench:
     second = Paid([ALL])
     bench.run(ScriptedGenerator(), second, resume_from=2)
     assert [request.purpose for request in second.asked] == ["questions", "evaluation"]
+
+
+def test_a_job_that_was_queued_for_another_original_is_not_collected(bench: Bench) -> None:
+    bench.rules(max_iterations=1)
+    first, second = ScriptedGenerator({1: KeyboardInterrupt()}), ScriptedGenerator()
+    bench.run_stopped(first, ScriptedVision([NONE]))
+    before = bench.store.read_checkpoint()
+    another_original(bench)
+    second.finished = {first.jobs[0]["prompt_id"]: picture(20)}
+    outcome = bench.run(second, ScriptedVision([NONE]), resume_from=1)
+    assert second.collected == [] and len(second.jobs) == 1
+    assert before is not None and before.pending is not None
+    assert outcome.history[0].parameters_used == before.pending.parameters  # the seed that was drawn, too
