@@ -85,6 +85,8 @@ class Assessor:
         found = Sections(answers, comparison)
         if self.settings.calls == "combined" and evaluation is None and (not again or self._is_empty(found)):
             found = self._at_once(iteration, measured, result, found, took)
+            if found.evaluation is not None and found.evaluation.source == "fallback":
+                evaluation = found.evaluation  # nobody is there, which is on disk
         answers, comparison = self._look(iteration, measured, result, found.answers, found.comparison, took)
         if evaluation is None:
             evaluation = self._evaluate(iteration, result, answers, found, outlook or Outlook(), took)

@@ -9,7 +9,7 @@ from typing import Any, List, Mapping, Optional
 import pytest
 from scripted import HALF, NONE, VISION, Bench, ScriptedGenerator, ScriptedVision
 
-from imagination.errors import ServiceError, VisionError
+from imagination.errors import ServiceError, VisionError, VisionUnreachable
 from imagination.loop import Outcome
 from imagination.model import Answer, Checkpoint, Request, Usage
 from imagination.reply_cache import ReplyCache
@@ -96,6 +96,26 @@ def test_what_failed_again_keeps_what_was_said_after_it(bench: Bench) -> None:
     bench.run_stopped(ScriptedGenerator(), Paid([HALF], faults={"evaluation": -1}))
     metadata = bench.store.runs()[-1].metadata(1)
     assert metadata is not None and "no answer" in metadata.decision[0].why
+
+
+class Gone(ScriptedVision):
+    """A model on a server that is not there."""
+
+    def ask(self, request: Request) -> Answer:
+        self.asked.append(request)
+        raise VisionError("no answer") from VisionUnreachable("gone")
+
+
+def test_a_server_that_is_gone_adds_nothing_to_what_failed_before(bench: Bench) -> None:
+    bench.rules(max_iterations=1)
+    bench.write("AIVis.yaml", {**VISION, "calls": "combined"})
+    everything = ("combined", "questions", "comparison", "evaluation")
+    first = Paid([HALF], faults=dict.fromkeys(everything, -1))
+    bench.run_stopped(ScriptedGenerator(), first)
+    bench.run_stopped(ScriptedGenerator(), Gone([HALF]))
+    checkpoint, evaluation = bench.store.read_checkpoint(), bench.store.runs()[-1].evaluation(1)
+    assert checkpoint is not None and checkpoint.totals.usage.requests == len(first.asked)
+    assert evaluation is not None and evaluation.usage.requests == 2  # with the one that asked for all at once
 
 
 class Killed(BaseException):
