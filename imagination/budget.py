@@ -1,9 +1,9 @@
 """What a run may take, and whether it has taken it: iterations, money, time. Pure.
 
-What counts as cost is what servers said of every request of the run, with those of iterations that were set aside; a request
-of which no server says anything counts as free. What counts as time is what processes have worked on the run, each from
-opening it to its last word on disk: making pictures, waiting in ComfyUI's queue, asking, pausing between attempts, also for
-iterations that were set aside. The time in which no process worked does not count.
+What counts as cost is what servers said of every request of the run, with those of iterations that were set aside and those
+whose answers a kill took (see `till`); a request of which no server says anything counts as free. What counts as time is what
+processes have worked on the run, each from opening it to its last word on disk: making pictures, waiting in ComfyUI's queue,
+asking, pausing between attempts, also for iterations that were set aside. The time in which no process worked does not count.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from .model import Checkpoint, EndedBy, ProjectSettings
+from .model import Checkpoint, EndedBy, ProjectSettings, Usage
 
 PENNY = 1e-9  # USD; sums of costs are a little less than they should be
 SHORT = 120.0  # s; a time that is told in seconds
@@ -53,9 +53,15 @@ def is_spent(project: ProjectSettings, checkpoint: Checkpoint) -> bool:
 
 def cost_of(checkpoint: Checkpoint) -> Optional[float]:
     """What a run has cost so far, in USD; None where no server has said."""
-    pending = checkpoint.pending.usage.cost if checkpoint.pending else None
-    known = [cost for cost in (checkpoint.totals.usage.cost, pending, checkpoint.set_aside or None) if cost is not None]
-    return sum(known) if known else None
+    return spending(checkpoint).cost
+
+
+def spending(checkpoint: Checkpoint) -> Usage:
+    """What all requests of a run took so far. Of an older version's run it is what its resume point tells."""
+    if checkpoint.paid is not None:
+        return checkpoint.paid
+    pending = checkpoint.pending.usage if checkpoint.pending else Usage()
+    return checkpoint.totals.usage + pending + checkpoint.set_aside
 
 
 def _worked(seconds: float) -> str:

@@ -30,7 +30,7 @@ from .model import (
     Totals,
     Usage,
 )
-from .resume import Opening, add_iteration, add_rejudged, rejudging, spent
+from .resume import Opening, add_iteration, add_rejudged, paid_by, reckoned, rejudging, spent
 from .scoring import better, never_met
 from .setup import Setup, Workflow
 from .store import Store
@@ -65,7 +65,8 @@ class Chronicle:
         worked = round(self._clock() - self._begun, 3)
         if "totals" in changes:
             changes["bookings"] = self.checkpoint.bookings + 1
-        self.checkpoint = self.checkpoint.model_copy(update={"updated_at": now, "worked": worked, **changes})
+        taken = {"updated_at": now, "worked": worked, "paid": paid_by(self.run, self.checkpoint)}
+        self.checkpoint = self.checkpoint.model_copy(update={**taken, **changes})
         self.store.write_checkpoint(self.checkpoint)
 
     def remember(self) -> None:
@@ -282,7 +283,8 @@ class Chronicle:
         """Put the end on disk; returns every iteration's metadata. The resume point goes after the output: killed in
         between, the run is taken up once more and ends anew.
         """
-        self.checkpoint = self.checkpoint.model_copy(update={"status": status})
+        totals = reckoned(self.checkpoint.totals, self.checkpoint)
+        self.checkpoint = self.checkpoint.model_copy(update={"status": status, "totals": totals})
         self.write_output()
         self.save(now)
         self.write_pages()

@@ -472,6 +472,12 @@ class CachedReply(Artefact):
     booked: int = -1  # the resume point's `bookings` when it came; -1: not known, and taken for counted
 
 
+class Paid(Artefact):
+    """`paid.json`: what all requests of a run took, written after each; see `till`."""
+
+    usage: Usage
+
+
 class Comparison(Artefact):
     """`comparison/iteration_{N}_comparison.json`. `source` "measured": the score is pixel likeness, no model was heard."""
 
@@ -651,10 +657,17 @@ class Checkpoint(Artefact):
     ending: Optional[str] = None  # the same as a sentence for people, with the evidence
     owned_phrases: Dict[str, str] = Field(default_factory=dict)  # put into the prompts by the tool: phrase to criterion
     worked: float = 0.0  # s that processes have worked on it (see `budget`)
-    set_aside: float = 0.0  # USD that was spent and is not in `totals`, since --resume-from set those iterations aside
+    paid: Optional[Usage] = None  # what all requests took; None: none was made, or an older version made them
+    set_aside: Usage = Field(default_factory=Usage)  # of them, what --resume-from took out of `totals`
     seeded_from: Optional[Seeding] = None
     totals: Totals = Field(default_factory=Totals)
     bookings: int = 0  # how often `totals` was written: what was kept since then is not in it
+
+    @field_validator("set_aside", mode="before")
+    @classmethod
+    def _was_a_cost(cls, value: Any) -> Any:
+        """Older versions kept what was set aside in USD alone."""
+        return {"cost": value or None} if isinstance(value, (int, float)) else value
 
 
 # --- in memory: what the strategy sees ------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterable, Optional, Tuple, Union
 import yaml
 from pydantic import ValidationError
 
-from .budget import cost_of, used_up
+from .budget import spending, used_up
 from .errors import ConfigError, ImaginationError
 from .holding import Yardstick
 from .model import (
@@ -229,14 +229,12 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "rejudging": next((rejudging(m) for m in kept if m.iteration == _being_rejudged(checkpoint)), None),
         "generation_failures": 0,
         "vision_failures": 0,
-        "set_aside": 0.0,
         "bookings": checkpoint.bookings + 1,  # what answers have cost so far is in `totals`, or set aside
         "totals": spent(totals_of(kept), check.usage, check.seconds) if check else totals_of(kept),
         **_best_of_kept(run, kept, Yardstick.of(setup.rules, setup.input_sha256)),
     }
     again_from = checkpoint.model_copy(update=update)
-    aside = round(max(0.0, (cost_of(checkpoint) or 0.0) - (cost_of(again_from) or 0.0)), 9)
-    opened = again_from.model_copy(update={"set_aside": aside})
+    opened = again_from.model_copy(update={"set_aside": without(spending(checkpoint), again_from.totals.usage)})
     return Opening(run, opened, False, f"run {run.run_id} again from iteration {first}")
 
 
@@ -272,7 +270,13 @@ def settled(run: Run, checkpoint: Checkpoint) -> Checkpoint:
         if found is not None and found.booked == checkpoint.bookings:
             totals = spent(checkpoint.totals, found.usage, found.seconds)
             checkpoint = checkpoint.model_copy(update={"totals": totals, "bookings": checkpoint.bookings + 1})
-    return checkpoint
+    return checkpoint.model_copy(update={"paid": paid_by(run, checkpoint) or spending(checkpoint)})
+
+
+def paid_by(run: Run, checkpoint: Checkpoint) -> Optional[Usage]:
+    """What all requests of a run took by now; the resume point tells where the file is lost."""
+    told, known = run.paid(), checkpoint.paid
+    return known if told is None or (known is not None and known.requests > told.requests) else told
 
 
 def _restore_settings(store: Store, setup: Setup, run: Run, first: int) -> None:
@@ -354,6 +358,20 @@ def add_iteration(totals: Totals, metadata: Metadata) -> Totals:
 def spent(totals: Totals, usage: Usage, seconds: float) -> Totals:
     """`totals` with what was asked outside of any iteration."""
     return totals.model_copy(update={"usage": totals.usage + usage, "seconds": round(totals.seconds + seconds, 3)})
+
+
+def reckoned(totals: Totals, checkpoint: Checkpoint) -> Totals:
+    """`totals` at the end of a run: with what no artefact tells of, as a kill or Ctrl-C took the answer."""
+    if checkpoint.paid is None:
+        return totals
+    return totals.model_copy(update={"usage": without(checkpoint.paid, checkpoint.set_aside)})
+
+
+def without(whole: Usage, part: Usage) -> Usage:
+    """What is left of `whole`. Never less than nothing, as an older version has not kept all."""
+    left = whole - part
+    counts = {name: max(0, getattr(left, name)) for name in ("requests", "prompt_tokens", "completion_tokens")}
+    return Usage(**counts, cost=None if left.cost is None else round(max(0.0, left.cost), 9))
 
 
 def best_of(found: Iterable[Tuple[int, Optional[Evaluation]]], yardstick: Yardstick) -> Dict[str, Any]:

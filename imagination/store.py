@@ -31,7 +31,9 @@ from .model import (
     Generation,
     JudgeCheck,
     Metadata,
+    Paid,
     Ranking,
+    Usage,
 )
 
 Record = TypeVar("Record", bound=Artefact)
@@ -343,6 +345,17 @@ class Run:
     def write_cached(self, reply: CachedReply) -> None:
         """Not waited for until the disk has it: what a power cut takes is asked for again. ValueError: JSON cannot hold it."""
         write_json(self.cache_file(reply.key), reply.model_dump(), durable=False)
+
+    def paid(self) -> Optional[Usage]:
+        """What all requests of the run took; None where it is not known, or cannot be read."""
+        with contextlib.suppress(StoreError):
+            found = read_record(self.root / "paid.json", Paid)
+            return found.usage if found else None
+        return None
+
+    def write_paid(self, usage: Usage) -> None:
+        """Not waited for until the disk has it: it is written again after the next request."""
+        write_json(self.root / "paid.json", Paid(usage=usage).model_dump(mode="json"), durable=False)
 
     @property
     def ranking_file(self) -> Path:

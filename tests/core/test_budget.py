@@ -34,6 +34,8 @@ def pending(cost: float) -> Pending:
         ({"max_cost": 0.5}, checkpoint(0.2, set_aside=0.3), "cost"),
         ({"max_cost": 0.5}, checkpoint(0.2, pending=pending(0.3)), "cost"),
         ({"max_cost": 0.5}, checkpoint(0.2, pending=pending(0.2)), None),
+        ({"max_cost": 0.5}, checkpoint(0.2, paid=Usage(cost=0.5)), "cost"),
+        ({"max_cost": 0.5}, checkpoint(0.9, set_aside=0.9, paid=Usage(cost=0.4)), None),
         ({"max_minutes": 2.0}, checkpoint(worked=119.9), None),
         ({"max_minutes": 2.0}, checkpoint(worked=120.0), "time"),
         ({"max_cost": 0.5, "max_minutes": 2.0}, checkpoint(0.9, worked=120.0), "cost"),

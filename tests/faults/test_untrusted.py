@@ -80,7 +80,7 @@ def test_words_steer_nothing(bench: WireBench, text: str, tmp_path: Path, caplog
     assert names <= {"projects", "viewer"} and {p.name for p in tmp_path.iterdir()} == {"workspace"}
     run = bench.store.runs()[-1]
     known = {"images", "questions", "evaluation", "comparison", "metadata", "inputs", "run.js", "scripts", "thumbs"}
-    known |= {"cache", "judge_check.json", "final_comparison.json"}
+    known |= {"cache", "judge_check.json", "final_comparison.json", "paid.json"}
     assert {path.name for path in run.root.iterdir()} <= known
     # verdicts are counted, not believed
     for number in run.iterations():

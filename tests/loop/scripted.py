@@ -24,6 +24,7 @@ from imagination.resume import open_run, settings_in_force
 from imagination.seeding import find_seeding
 from imagination.setup import read_setup
 from imagination.store import Store
+from imagination.till import Till
 from imagination.workspace import Project, Workspace
 
 RULES = {
@@ -223,7 +224,8 @@ class Bench:
         if observer is not None:
             observer.opened(opening, setup)
         remembers = self.remembers
-        asked = remembers(vision, opening.run, setup.vision, self.store.bookings) if remembers else vision
+        till = Till(vision, opening.run, opening.checkpoint.paid)
+        asked = remembers(till, opening.run, setup.vision, self.store.bookings) if remembers else till
         tools = Tools(
             generator,
             vision,

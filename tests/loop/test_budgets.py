@@ -157,7 +157,7 @@ def test_what_was_set_aside_has_been_paid_for(bench: Bench) -> None:
     assert standing(bench).totals.usage.cost == pytest.approx(0.20)
     bench.rules(max_cost=0.25)
     outcome = bench.run(ScriptedGenerator(), ScriptedVision([NONE]), resume_from=2)
-    assert outcome.checkpoint.set_aside == pytest.approx(0.16)  # and the description, which is asked once
+    assert outcome.checkpoint.set_aside.cost == pytest.approx(0.16)  # and the description, which is asked once
     assert (outcome.checkpoint.ended_by, outcome.checkpoint.last_iteration) == ("cost", 3)
     assert outcome.checkpoint.ending == "It has cost 0.2700 USD, and project.max_cost allows 0.25 USD."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, List, Mapping, Optional
@@ -9,11 +10,13 @@ from typing import Any, List, Mapping, Optional
 import pytest
 from scripted import HALF, NONE, VISION, Bench, ScriptedGenerator, ScriptedVision
 
-from imagination.errors import ServiceError, VisionError, VisionUnreachable
+from imagination.budget import cost_of
+from imagination.errors import ConfigError, ServiceError, VisionError, VisionUnreachable
 from imagination.loop import Outcome
 from imagination.model import Answer, Checkpoint, Request, Usage
 from imagination.reply_cache import ReplyCache
-from imagination.store import Store
+from imagination.store import Run, Store
+from imagination.till import Till
 
 ONCE = Usage(requests=1, cost=0.01)
 
@@ -115,7 +118,7 @@ def test_a_server_that_is_gone_adds_nothing_to_what_failed_before(bench: Bench) 
     bench.run_stopped(ScriptedGenerator(), Gone([HALF]))
     checkpoint, evaluation = bench.store.read_checkpoint(), bench.store.runs()[-1].evaluation(1)
     assert checkpoint is not None and checkpoint.totals.usage.requests == len(first.asked)
-    assert evaluation is not None and evaluation.usage.requests == 2  # with the one that asked for all at once
+    assert evaluation is not None and evaluation.usage.requests == first.count("evaluation") + first.count("combined")
 
 
 class Killed(BaseException):
@@ -231,3 +234,82 @@ def test_going_back_while_a_picture_is_judged_anew_leaves_its_calls_counted_once
     kept = sum(m.usage.requests for m in outcome.history)
     assert total(outcome) == kept == len(first.asked) + len(killed.asked) + len(last.asked) - 1
     assert json.loads((own.working / "checkpoint.json").read_text(encoding="utf-8"))["rejudging"] is None
+
+
+class Stopped(Paid):
+    """Ctrl-C at the request of this number."""
+
+    def __init__(self, dies_at: int, **given: Any) -> None:
+        super().__init__([HALF], **given)
+        self.dies_at = dies_at
+
+    def ask(self, request: Request) -> Answer:
+        if len(self.asked) + 1 == self.dies_at:
+            raise KeyboardInterrupt
+        return super().ask(request)
+
+
+@pytest.mark.parametrize(("remembers", "goes_back"), [(ReplyCache, False), (ReplyCache, True), (None, True)])
+def test_all_that_was_paid_is_in_the_totals_or_set_aside(tmp_path: Path, goes_back: bool, remembers: Any) -> None:
+    set_aside = set()
+    for dies_at in range(2, 99):
+        bench = Bench(tmp_path / str(dies_at))
+        bench.remembers = remembers
+        bench.rules(strategy="adaptive", max_iterations=2)
+        first, second = Stopped(dies_at, faults={"evaluation": 1}), Paid([HALF])
+        with contextlib.suppress(KeyboardInterrupt):
+            bench.run(ScriptedGenerator(), first)
+        at = bench.store.read_checkpoint()
+        assert at is not None and at.paid is not None and at.paid.requests == len(first.asked)
+        if at.status != "stopped":
+            break
+        outcome = bench.run(ScriptedGenerator(), second, resume_from=at.last_iteration + 1 if goes_back else None)
+        paid, end = len(first.asked) + len(second.asked), outcome.checkpoint
+        assert total(outcome) + end.set_aside.requests == paid, f"stopped at request {dies_at}"
+        assert cost_of(end) == pytest.approx(0.01 * paid)
+        set_aside.add(end.set_aside.requests)
+    assert (max(set_aside) > 3) is goes_back
+
+
+def test_max_cost_holds_however_often_a_judging_is_stopped_and_begun_again(bench: Bench) -> None:
+    bench.rules(max_iterations=1, max_cost=0.1)
+    bench.run_stopped(ScriptedGenerator(), Stopped(4))
+    stopped: Optional[BaseException] = KeyboardInterrupt()
+    starts = 0
+    while isinstance(stopped, KeyboardInterrupt):
+        starts += 1
+        stopped = bench.run_stopped(ScriptedGenerator(), Stopped(3), resume_from=1)
+    assert isinstance(stopped, ConfigError) and "it has cost" in stopped.message
+    assert starts == 5  # 3 calls, then 2 at each: a tenth is allowed
+
+
+def test_of_a_run_of_an_older_version_its_resume_point_tells_what_was_paid(bench: Bench) -> None:
+    first, second = Paid([HALF]), Paid([HALF])
+    stopped_unjudged(bench, first)
+    checkpoint, file = bench.store.read_checkpoint(), bench.store.runs()[-1].root / "paid.json"
+    assert checkpoint is not None
+    bench.store.write_checkpoint(checkpoint.model_copy(update={"paid": None}))
+    file.unlink()
+    outcome = bench.run(ScriptedGenerator(), second)
+    assert total(outcome) == len(first.asked) + len(second.asked)
+
+
+@pytest.mark.parametrize("damage", [None, b"{", b'{"usage": {"requests": 1}}'])
+def test_where_what_was_paid_is_lost_the_resume_point_knows_it(bench: Bench, damage: Optional[bytes]) -> None:
+    first, second = Paid([HALF]), Paid([HALF])
+    stopped_unjudged(bench, first)
+    file = bench.store.runs()[-1].root / "paid.json"
+    file.unlink() if damage is None else file.write_bytes(damage)
+    outcome = bench.run(ScriptedGenerator(), second)
+    assert total(outcome) == len(first.asked) + len(second.asked)
+
+
+def test_what_cannot_be_written_is_told_with_the_next_request(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", "2026-01-01_00-00-00")
+    till = Till(Paid([HALF], faults={"questions": 1}), run, ONCE)
+    (tmp_path / "run").write_text("no folder", encoding="utf-8")
+    assert till.ask(Request("description", "Describe.")).usage == ONCE
+    (tmp_path / "run").unlink()
+    with pytest.raises(VisionError):
+        till.ask(Request("questions", "Look."))
+    assert run.paid() == Usage(requests=3, cost=0.03)
