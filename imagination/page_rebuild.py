@@ -24,7 +24,7 @@ from .model import Checkpoint, EndedBy, Evaluation, Metadata, Rules, RunStatus
 from .overview import at_work
 from .page_extras import ENDING, extras
 from .page_rows import block_of
-from .resume import best_of, totals_of
+from .resume import best_of_made, totals_of
 from .scoring import never_met
 from .store import Run, Store, read_json, write_bytes
 
@@ -158,8 +158,8 @@ class _Rebuild:
         rules = self._rules()
         known = list(self._readable())
         standing = checkpoint or self._recalled(known, rules)
-        yardstick = _yardstick(standing.rules_sha256, rules)
-        evaluations = [yardstick.seen(evaluation) for _, evaluation in known if evaluation]
+        yardstick = _yardstick(standing.rules_sha256, rules, standing.input_sha256)
+        evaluations = [yardstick.made_from(m.input_sha256).seen(evaluation) for m, evaluation in known if evaluation]
         missing = never_met(rules.acceptance_criteria if rules else [], evaluations)
         pages.write_head(self.run, self.store.project.name, rules, standing, missing)
 
@@ -193,6 +193,7 @@ class _Rebuild:
         """The state of a run whose resume point has made way for a later run's, or is damaged."""
         rules_sha256 = _in_force(known, rules)
         last = known[-1][0] if known else None
+        input_sha256 = last.input_sha256 if last else ""
         begun = _begun(self.run.run_id)
         ending = _ending(self.run)
         return Checkpoint(
@@ -203,9 +204,9 @@ class _Rebuild:
             started_at=begun,
             updated_at=last.timestamp if last else begun,
             rules_sha256=rules_sha256,
-            input_sha256="",
+            input_sha256=input_sha256,
             totals=totals_of(metadata for metadata, _ in known),
-            **self._best(known, _yardstick(rules_sha256, rules)),
+            **self._best(known, _yardstick(rules_sha256, rules, input_sha256)),
         )
 
     def _best(self, known: Known, yardstick: Yardstick) -> Dict[str, Any]:
@@ -216,7 +217,7 @@ class _Rebuild:
             winner = found.get(final.winner) if final else None
             if final and winner:
                 return {"best_iteration": final.winner, "best_score": yardstick.seen(winner).overall_score}
-        return best_of(found.items(), yardstick)
+        return best_of_made(known, yardstick)
 
     def _ended(self, known: Known, rules: Optional[Rules], rules_sha256: str) -> RunStatus:
         """Its output was put aside with it and tells whether it passed; else its last verdicts and its length do."""
@@ -262,9 +263,9 @@ def _in_force(known: Known, rules: Optional[Rules]) -> str:
     return own if own in named or not named else named[-1]
 
 
-def _yardstick(rules_sha256: str, rules: Optional[Rules]) -> Yardstick:
+def _yardstick(rules_sha256: str, rules: Optional[Rules], input_sha256: str) -> Yardstick:
     """What verdicts are measured by; without rules only those under the same whole count."""
-    return Yardstick(rules_sha256, Yardstick.of(rules).criteria if rules else {})
+    return Yardstick(rules_sha256, Yardstick.of(rules).criteria if rules else {}, input_sha256)
 
 
 def _begun(run_id: str) -> float:

@@ -231,17 +231,11 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "vision_failures": 0,
         "bookings": checkpoint.bookings + 1,  # what answers have cost so far is in `totals`, or set aside
         "totals": spent(totals_of(kept), check.usage, check.seconds) if check else totals_of(kept),
-        **_best_of_kept(run, kept, Yardstick.of(setup.rules, setup.input_sha256)),
+        **best_of_made(((m, run.evaluation(m.iteration)) for m in kept), Yardstick.of(setup.rules, setup.input_sha256)),
     }
     again_from = checkpoint.model_copy(update=update)
     opened = again_from.model_copy(update={"set_aside": without(spending(checkpoint), again_from.totals.usage)})
     return Opening(run, opened, False, f"run {run.run_id} again from iteration {first}")
-
-
-def _best_of_kept(run: Run, kept: Iterable[Metadata], yardstick: Yardstick) -> Dict[str, Any]:
-    """What `best_of` says of iterations, those that were made from another original left out."""
-    todays = (m.iteration for m in kept if yardstick.made_from(m.input_sha256) is yardstick)
-    return best_of(((n, run.evaluation(n)) for n in todays), yardstick)
 
 
 def _owned_at(first: int, again: Optional[Metadata], checkpoint: Checkpoint) -> Dict[str, str]:
@@ -372,6 +366,12 @@ def without(whole: Usage, part: Usage) -> Usage:
     left = whole - part
     counts = {name: max(0, getattr(left, name)) for name in ("requests", "prompt_tokens", "completion_tokens")}
     return Usage(**counts, cost=None if left.cost is None else round(max(0.0, left.cost), 9))
+
+
+def best_of_made(known: Iterable[Tuple[Metadata, Optional[Evaluation]]], yardstick: Yardstick) -> Dict[str, Any]:
+    """What `best_of` says of iterations, those that were made from another original left out."""
+    todays = [(m.iteration, found) for m, found in known if yardstick.made_from(m.input_sha256) is yardstick]
+    return best_of(todays, yardstick)
 
 
 def best_of(found: Iterable[Tuple[int, Optional[Evaluation]]], yardstick: Yardstick) -> Dict[str, Any]:

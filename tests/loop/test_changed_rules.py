@@ -12,6 +12,8 @@ from test_counting import Paid, total
 
 from imagination.reply_cache import ReplyCache
 
+from imagination import page_rebuild, pages
+
 OTHER = {"is_red": False, "same_shape": True}
 
 
@@ -208,3 +210,20 @@ def test_a_job_that_was_queued_for_another_original_is_not_collected(bench: Benc
     assert second.collected == [] and len(second.jobs) == 1
     assert before is not None and before.pending is not None
     assert outcome.history[0].parameters_used == before.pending.parameters  # the seed that was drawn, too
+
+
+@pytest.mark.parametrize("made_way", [False, True])
+def test_a_page_that_is_made_anew_counts_no_picture_of_another_original(bench: Bench, made_way: bool) -> None:
+    begun(bench, HALF, HALF)
+    bench.rules(strategy="adaptive", confirmations=0, judge_check=False, final_comparison=False, max_iterations=3)
+    another_original(bench)
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE]), resume_from=3)
+    run = bench.store.runs()[-1]
+    head = pages.read_head(run)
+    if made_way:  # for the resume point of another run
+        bench.run(ScriptedGenerator(), ScriptedVision([NONE]), reset=True)
+    pages.head_file(run).unlink()
+    page_rebuild.rebuild(bench.store)
+    anew = pages.read_head(run)
+    assert head is not None and anew is not None and anew["best_iteration"] == 3 and anew["best_score"] == 0
+    assert anew["never_met"] == head["never_met"] == ["is_red", "same_shape"]
