@@ -658,6 +658,7 @@ class Checkpoint(Artefact):
     owned_phrases: Dict[str, str] = Field(default_factory=dict)  # put into the prompts by the tool: phrase to criterion
     worked: float = 0.0  # s that processes have worked on it (see `budget`)
     paid: Optional[Usage] = None  # what all requests took; None: none was made, or an older version made them
+    superseding: Optional[int] = None  # from here on artefacts are being moved to superseded/
     set_aside: Usage = Field(default_factory=Usage)  # of them, what --resume-from took out of `totals`
     seeded_from: Optional[Seeding] = None
     totals: Totals = Field(default_factory=Totals)

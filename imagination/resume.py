@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 import yaml
 from pydantic import ValidationError
@@ -87,7 +87,8 @@ def open_run(
     story = foresee(store, setup, reset=reset, resume_from=resume_from, seeding=seeding)
     checkpoint = store.read_checkpoint() if not reset else None
     if checkpoint is not None:
-        checkpoint = settled(store.run(checkpoint.run_id), checkpoint)
+        run = store.run(checkpoint.run_id)
+        checkpoint = settled(run, _superseded(run, checkpoint, now))
     if checkpoint is not None and resume_from is not None:
         return _from(store, setup, checkpoint, resume_from, now)
     if checkpoint is not None and continues(checkpoint, setup.rules.project):
@@ -95,7 +96,7 @@ def open_run(
             store.write_generation(setup.generation)
         run = store.run(checkpoint.run_id)
         if checkpoint.status == "exhausted":  # more pictures are to come, and the best are to be compared anew
-            run.supersede(checkpoint.last_iteration + 1, now, [FINAL_COMPARISON])
+            run.put_aside([FINAL_COMPARISON], now)
         checkpoint = checkpoint.model_copy(update={"status": "running", "updated_at": now})
         return Opening(run, checkpoint, False, story)
     return _new(store, setup, reset, now, seeding)
@@ -206,17 +207,15 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
     run = store.run(checkpoint.run_id)
     _restore_settings(store, setup, run, first)
     again = run.metadata(first)
-    pending = checkpoint.pending if checkpoint.pending and checkpoint.pending.iteration == first else None
     same_input = checkpoint.input_sha256 == setup.input_sha256
-    if pending is not None and not same_input:  # what the job makes, or has made, comes of the other original
-        pending = pending.model_copy(update={"prompt_id": None})
-    if again is not None:
-        pending = Pending(iteration=first, parameters=again.parameters_used, prompts=again.prompts_used)
     same = same_input and checkpoint.rules_sha256 == setup.rules_sha256
-    run.supersede(first, now, [FINAL_COMPARISON] if same else [FINAL_COMPARISON, JUDGE_CHECK])
+    run.put_aside([FINAL_COMPARISON] if same else [FINAL_COMPARISON, JUDGE_CHECK], now)
     write_inputs(run, setup)
     check = run.judge_check()
-    kept = [metadata for n in run.iterations() if (metadata := run.metadata(n)) is not None]
+    kept = [metadata for n in run.iterations() if n < first and (metadata := run.metadata(n)) is not None]
+    totals = spent(totals_of(kept), check.usage, check.seconds) if check else totals_of(kept)
+    pending = _under_way(checkpoint, first, again, same_input) or (_undecided(checkpoint, kept) if same else None)
+    counted = totals.usage + (pending.usage if pending else Usage())
     update: Dict[str, Any] = {
         "status": "running",
         "last_iteration": first - 1,
@@ -229,13 +228,43 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
         "rejudging": next((rejudging(m) for m in kept if m.iteration == _being_rejudged(checkpoint)), None),
         "generation_failures": 0,
         "vision_failures": 0,
+        "set_aside": without(spending(checkpoint), counted),
         "bookings": checkpoint.bookings + 1,  # what answers have cost so far is in `totals`, or set aside
-        "totals": spent(totals_of(kept), check.usage, check.seconds) if check else totals_of(kept),
+        "totals": totals,
         **best_of_made(((m, run.evaluation(m.iteration)) for m in kept), Yardstick.of(setup.rules, setup.input_sha256)),
     }
-    again_from = checkpoint.model_copy(update=update)
-    opened = again_from.model_copy(update={"set_aside": without(spending(checkpoint), again_from.totals.usage)})
+    opened = checkpoint.model_copy(update=update)
+    store.write_checkpoint(opened.model_copy(update={"superseding": first}))
+    run.supersede(first, now)
     return Opening(run, opened, False, f"run {run.run_id} again from iteration {first}")
+
+
+def _under_way(checkpoint: Checkpoint, first: int, again: Optional[Metadata], same_input: bool) -> Optional[Pending]:
+    """The settings that iteration `first` was made with, or was to be made with."""
+    if again is not None:
+        return Pending(iteration=first, parameters=again.parameters_used, prompts=again.prompts_used)
+    pending = checkpoint.pending
+    if pending is None or pending.iteration != first:
+        return None
+    if same_input:
+        return pending
+    return pending.model_copy(update={"prompt_id": None})  # what that job makes comes of the other original
+
+
+def _undecided(checkpoint: Checkpoint, kept: Sequence[Metadata]) -> Optional[Pending]:
+    """What was asked already for the decision after the last of `kept`, while that is not on record."""
+    pending, last = checkpoint.pending, kept[-1] if kept else None
+    if pending is None or last is None or pending.iteration != last.iteration or last.decision:
+        return None
+    return pending
+
+
+def _superseded(run: Run, checkpoint: Checkpoint, now: float) -> Checkpoint:
+    """The resume point once all is moved that a killed --resume-from was about to."""
+    if checkpoint.superseding is None:
+        return checkpoint
+    run.supersede(checkpoint.superseding, now)
+    return checkpoint.model_copy(update={"superseding": None})
 
 
 def _owned_at(first: int, again: Optional[Metadata], checkpoint: Checkpoint) -> Dict[str, str]:

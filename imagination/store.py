@@ -384,17 +384,22 @@ class Run:
         )
         return sorted(int(match[1]) for match in found if match)
 
-    def supersede(self, first: int, now: float, also: Sequence[str] = ()) -> None:
-        """Move every artefact of iterations `first` and later to superseded/{time}/, and the files of the run named in `also`."""
-        aside = self.root / "superseded" / time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(now))
+    def supersede(self, first: int, now: float) -> None:
+        """Move every artefact of iterations `first` and later to superseded/{time}/."""
         for folder in ("images", "thumbs", "scripts", *KINDS):
             for path in sorted((self.root / folder).glob("iteration_*")):
                 match = re.match(r"iteration_(\d+)", path.name)
                 if match and int(match[1]) >= first:
-                    _move(path, aside / folder / path.name)
-        for name in also:
+                    _move(path, self._superseded(now) / folder / path.name)
+
+    def put_aside(self, names: Sequence[str], now: float) -> None:
+        """Move files of the whole run there, as far as they are."""
+        for name in names:
             if (self.root / name).is_file():
-                _move(self.root / name, aside / name)
+                _move(self.root / name, self._superseded(now) / name)
+
+    def _superseded(self, now: float) -> Path:
+        return self.root / "superseded" / time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(now))
 
     def write_inputs(self, files: dict[str, bytes]) -> None:
         """What the run runs on, so that later edits of the project do not change what it shows."""
