@@ -29,7 +29,8 @@ _DECIDING = ("provider", "model", "fallback_provider", "fallback_model", "option
 
 
 class ReplyCache:
-    """A vision model that remembers. Safe to ask from several threads; only whole answers are kept.
+    """A vision model that remembers. Safe to ask from several threads; failures are not kept, but what a model left out is
+    left out again: whoever wants it asks otherwise, or takes another look.
 
     `bookings` says how often the run's totals were written by now (-1: nobody counts).
     """
@@ -57,7 +58,7 @@ class ReplyCache:
             return known
         answer = self._vision.ask(request)
         self._counted.add(key)
-        if answer.call.success and not answer.missing:
+        if answer.call.success:
             self._keep(key, request, answer)
         return answer
 
@@ -70,12 +71,12 @@ class ReplyCache:
         if reply is None:
             return None
         values = _fitting(reply, request) if (reply.key, reply.purpose) == (key, request.purpose) else None
-        if values is None or not reply.call.success or reply.missing:
+        if values is None or not reply.call.success:
             where = self._run.cache_file(key)
             log.warning("%s holds no answer to this; it is ignored, and the model is asked again", where)
             return None
         call = reply.call.model_copy(update={"cached": True})
-        return Answer(values, reply.text, (), call, self._uncounted(reply))
+        return Answer(values, reply.text, tuple(reply.missing), call, self._uncounted(reply))
 
     def _uncounted(self, reply: CachedReply) -> Usage:
         """What an answer has cost, if it came after the last time that the run's totals were written."""
@@ -134,8 +135,12 @@ def _place(url: Optional[str]) -> Optional[str]:
 
 
 def _fitting(reply: CachedReply, request: Request) -> Optional[Dict[str, Any]]:
-    """The values as the request's schema wants them, or None: a file that somebody put there holds anything."""
+    """The values as the request's schema wants them, but for what was left out, or None: a file that somebody put there
+    holds anything.
+    """
     if request.schema is None:
-        return {} if reply.text.strip() and not reply.values else None
-    values = parse_reply(json.dumps(reply.values), accepted(request))
-    return values if values == reply.values else None
+        return {} if reply.text.strip() and not reply.values and not reply.missing else None
+    wanted = accepted(request)
+    left_out = [name for name in wanted.get("required") or () if name not in reply.values]
+    values = parse_reply(json.dumps(reply.values), {**wanted, "required": []} if left_out else wanted)
+    return values if values and values == reply.values and left_out == reply.missing else None

@@ -131,10 +131,16 @@ def test_another_look_is_asked_and_then_known_too(tmp_path: Path) -> None:
     assert (seen, len(model.asked)) == (["first", "second", "first", "second"], 2)
 
 
-@pytest.mark.parametrize(
-    "poor", [VisionError("down"), answer({"b": 1}, missing=("a",)), answer({"a": "x"}, success=False)]
-)
-def test_failures_and_parts_are_asked_for_again(tmp_path: Path, poor: Any) -> None:
+def test_what_was_left_out_is_left_out_again_and_not_paid_for_twice(tmp_path: Path) -> None:
+    model = Model(answer({"b": 1}, missing=("a",)), answer({"a": "x"}))
+    for asking in (cache(tmp_path, model), cache(tmp_path, model)):
+        found = asking.ask(REQUEST)
+        assert (found.values, found.missing) == ({"b": 1}, ("a",))
+    assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize("poor", [VisionError("down"), answer({"a": "x"}, success=False)])
+def test_failures_are_asked_for_again(tmp_path: Path, poor: Any) -> None:
     model = Model(poor, answer({"a": "x"}))
     asking = cache(tmp_path, model)
     if isinstance(poor, VisionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, List
 
@@ -142,3 +143,24 @@ def test_what_answers_have_cost_is_counted_once_wherever_a_process_is_killed(tmp
         if not after.asked:
             break
     assert {"judge_check", "comparison", "evaluation", "improvement", "duel"} <= purposes
+
+
+def test_what_was_left_out_before_a_kill_is_not_asked_for_again_in_the_same_words(remembering: Bench) -> None:
+    class LeavesOut(ScriptedVision):
+        """Answers no more than one criterion at first; Ctrl-C when it is asked for the other."""
+
+        def ask(self, request: Request) -> Answer:
+            if request.look:
+                raise KeyboardInterrupt
+            got = super().ask(request)
+            values = {name: value for name, value in got.values.items() if request.look or name != "same_shape"}
+            is_part = request.purpose == "evaluation" and not request.look
+            return replace(got, values=values, missing=("same_shape",) if is_part else ())
+
+    remembering.rules(max_iterations=1, strategy="adaptive", judge_check=False, final_comparison=False)
+    first, second = LeavesOut([ALL]), ScriptedVision([ALL])
+    remembering.run_stopped(ScriptedGenerator(), first)
+    outcome = remembering.run(ScriptedGenerator(), second)
+    assert [request.look for request in first.asked if request.purpose == "evaluation"] == [0]
+    assert 0 not in [request.look for request in second.asked if request.purpose == "evaluation"]
+    assert outcome.history[0].usage.requests == len(first.asked) + len(second.asked) - 1
