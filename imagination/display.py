@@ -291,7 +291,7 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
 
 def _cost(run: Checkpoint) -> str:
     """What counts against `max_cost`: the iterations that count, and apart from them those that --resume-from set aside."""
-    cost, aside = run.totals.usage.cost, f"{run.set_aside:.4f}"
+    cost, aside = run.totals.usage.cost, f"{run.set_aside.cost or 0.0:.4f}"
     if not float(aside):
         return "" if cost is None else f", {cost:.4f} USD"
     more = "set aside by --resume-from"

@@ -10,9 +10,8 @@ import pytest
 from scripted import ALL, HALF, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision, picture
 from test_counting import Paid, total
 
-from imagination.reply_cache import ReplyCache
-
 from imagination import page_rebuild, pages
+from imagination.reply_cache import ReplyCache
 
 OTHER = {"is_red": False, "same_shape": True}
 
