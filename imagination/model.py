@@ -470,6 +470,7 @@ class CachedReply(Artefact):
     call: CallRecord
     usage: Usage = Field(default_factory=Usage)
     booked: int = -1  # the resume point's `bookings` when it came; -1: not known, and taken for counted
+    paid: Optional[Usage] = None  # what the run took by then, with this; see `till`
 
 
 class Paid(Artefact):

@@ -16,11 +16,13 @@ import threading
 from typing import Any, Callable, Dict, Optional, Set
 from urllib.parse import urlsplit
 
-from .errors import ImaginationError
+from .assess import usage_of
+from .errors import ImaginationError, VisionError
 from .judge import Asks
 from .model import Answer, CachedReply, Request, Usage, VisionSettings
 from .replies import parse_reply
 from .store import Run
+from .till import Till
 from .vision_policy import accepted
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class ReplyCache:
     """A vision model that remembers. Safe to ask from several threads; failures are not kept, but what a model left out is
     left out again: whoever wants it asks otherwise, or takes another look.
 
-    `bookings` says how often the run's totals were written by now (-1: nobody counts).
+    `bookings` says how often the run's totals were written by now (-1: nobody counts), `paid` what the run has taken.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class ReplyCache:
         run: Run,
         settings: VisionSettings,
         bookings: Callable[[], int] = lambda: -1,
+        paid: Optional[Usage] = None,
     ) -> None:
         self._vision = vision
         self._run = run
         self._asked = deciding(settings)
         self._bookings = bookings
+        self._till = Till(run, paid)
         self._counted: Set[str] = set()  # in this process
         self._lock = threading.Lock()  # two threads with one question would write the same file at once
 
@@ -56,10 +60,13 @@ class ReplyCache:
         if known is not None:
             log.info("%s: answered earlier in this run, not asked again", request.purpose)
             return known
-        answer = self._vision.ask(request)
+        try:
+            answer = self._vision.ask(request)
+        except VisionError as err:
+            self._till.take(usage_of(err))
+            raise
         self._counted.add(key)
-        if answer.call.success:
-            self._keep(key, request, answer)
+        self._till.take(answer.usage, lambda paid: self._keep(key, request, answer, paid))
         return answer
 
     def _known(self, key: str, request: Request) -> Optional[Answer]:
@@ -75,6 +82,7 @@ class ReplyCache:
             where = self._run.cache_file(key)
             log.warning("%s holds no answer to this; it is ignored, and the model is asked again", where)
             return None
+        self._till.was(reply.paid)
         call = reply.call.model_copy(update={"cached": True})
         return Answer(values, reply.text, tuple(reply.missing), call, self._uncounted(reply))
 
@@ -85,8 +93,10 @@ class ReplyCache:
             self._counted.add(reply.key)
         return reply.usage if is_new and 0 <= reply.booked == self._bookings() else Usage()
 
-    def _keep(self, key: str, request: Request, answer: Answer) -> None:
+    def _keep(self, key: str, request: Request, answer: Answer, paid: Usage) -> None:
         """No disk trouble here ends a run: the artefacts that come of the answer are what counts."""
+        if not answer.call.success:
+            return
         try:
             reply = CachedReply(
                 key=key,
@@ -97,6 +107,7 @@ class ReplyCache:
                 call=answer.call,
                 usage=answer.usage,
                 booked=self._bookings(),
+                paid=paid,
             )
             with self._lock:
                 self._run.write_cached(reply)

@@ -36,7 +36,6 @@ from .seeding import find_seeding
 from .services import connect, preflight
 from .setup import Setup, read_setup, sampling_in_force
 from .store import Store
-from .till import Till
 from .workspace import Project, Workspace, check_name, expanded
 
 log = logging.getLogger(__name__)
@@ -308,8 +307,7 @@ def _run(order: Order, project: Project, store: Store, console: Console, begun: 
         begun.set()
         display.opened(opening, setup)
         taken = opening.checkpoint.seeded_from
-        till = Till(eyes, opening.run, opening.checkpoint.paid)
-        vision = ReplyCache(till, opening.run, setup.vision, store.bookings)
+        vision = ReplyCache(eyes, opening.run, setup.vision, store.bookings, opening.checkpoint.paid)
         judge = Judge(vision, setup.templates, setup.rules, notes="\n".join(taken.notes) if taken else "")
         tools = Tools(generator, eyes, judge, display, ready.choices, lambda: secrets.randbelow(SEED_LIMIT))
         outcome = Loop(setup, store, opening, tools).run()

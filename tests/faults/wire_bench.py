@@ -29,7 +29,6 @@ from imagination.sandbox import start_generator, start_vision
 from imagination.services import preflight
 from imagination.setup import read_setup
 from imagination.store import Store
-from imagination.till import Till
 from imagination.vision import Vision
 from imagination.workspace import Project, Workspace
 
@@ -133,7 +132,7 @@ class WireBench:
             try:
                 ready = preflight(setup, generator, eyes)
                 opening = open_run(self.store, setup, reset=False, resume_from=None, now=1_768_000_000.0, seeding=None)
-                vision = ReplyCache(Till(eyes, opening.run, opening.checkpoint.paid), opening.run, setup.vision)
+                vision = ReplyCache(eyes, opening.run, setup.vision, paid=opening.checkpoint.paid)
                 judge = Judge(vision, setup.templates, setup.rules, notes="")
                 tools = Tools(
                     generator, eyes, judge, ear, ready.choices,

@@ -12,11 +12,12 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Type
 import yaml
 from PIL import Image, ImageDraw
 
+from imagination.assess import usage_of
 from imagination.comfyui import Generated
 from imagination.config import load_rules
 from imagination.errors import ImaginationError, VisionError
 from imagination.execution import Execution, State
-from imagination.judge import Judge
+from imagination.judge import Asks, Judge
 from imagination.loop import Loop, Observer, Outcome, Tools
 from imagination.model import Answer, CallRecord, RankingMode, Request, Usage
 from imagination.reply_cache import ReplyCache
@@ -171,6 +172,22 @@ class ScriptedVision:
         return sum(1 for request in self.asked if request.purpose == purpose)
 
 
+class Counted:
+    """A model whose requests are counted, and forgotten."""
+
+    def __init__(self, vision: ScriptedVision, till: Till) -> None:
+        self.vision, self.till = vision, till
+
+    def ask(self, request: Request) -> Answer:
+        try:
+            answer = self.vision.ask(request)
+        except VisionError as err:
+            self.till.take(usage_of(err))
+            raise
+        self.till.take(answer.usage)
+        return answer
+
+
 NONE = {"is_red": False, "same_shape": False}
 HALF = {"is_red": True, "same_shape": False}
 ALL = {"is_red": True, "same_shape": True}
@@ -224,8 +241,10 @@ class Bench:
         if observer is not None:
             observer.opened(opening, setup)
         remembers = self.remembers
-        till = Till(vision, opening.run, opening.checkpoint.paid)
-        asked = remembers(till, opening.run, setup.vision, self.store.bookings) if remembers else till
+        paid = opening.checkpoint.paid
+        asked: Asks = Counted(vision, Till(opening.run, paid))
+        if remembers:
+            asked = remembers(vision, opening.run, setup.vision, self.store.bookings, paid)
         tools = Tools(
             generator,
             vision,

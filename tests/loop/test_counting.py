@@ -306,10 +306,23 @@ def test_where_what_was_paid_is_lost_the_resume_point_knows_it(bench: Bench, dam
 
 def test_what_cannot_be_written_is_told_with_the_next_request(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", "2026-01-01_00-00-00")
-    till = Till(Paid([HALF], faults={"questions": 1}), run, ONCE)
+    till = Till(run, ONCE)
     (tmp_path / "run").write_text("no folder", encoding="utf-8")
-    assert till.ask(Request("description", "Describe.")).usage == ONCE
+    till.take(ONCE)
     (tmp_path / "run").unlink()
-    with pytest.raises(VisionError):
-        till.ask(Request("questions", "Look."))
+    till.take(ONCE)
     assert run.paid() == Usage(requests=3, cost=0.03)
+
+
+def test_an_answer_that_was_kept_tells_of_itself_where_a_kill_came_before_the_account(bench: Bench) -> None:
+    bench.remembers = ReplyCache
+    bench.rules(max_iterations=1)
+    first, second = Stopped(3), Paid([HALF])
+    bench.run_stopped(ScriptedGenerator(), first)
+    run, checkpoint = bench.store.runs()[-1], bench.store.read_checkpoint()
+    assert checkpoint is not None
+    run.file("questions", 1).unlink()
+    run.write_paid(ONCE)
+    bench.store.write_checkpoint(checkpoint.model_copy(update={"paid": ONCE}))
+    outcome = bench.run(ScriptedGenerator(), second)
+    assert total(outcome) == len(first.asked) + len(second.asked) and not second.count("questions")
