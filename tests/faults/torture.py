@@ -84,6 +84,8 @@ class Range:
     def workspace(self, seed: Optional[int] = 7) -> Path:
         """A fresh workspace with a small project that needs all its iterations and never passes."""
         self.count += 1
+        if self.count % 50 == 0:
+            print(f"{self.count} runs so far", file=sys.stderr, flush=True)
         place = self.folder / f"workspace-{self.count}"
         project = place / "projects" / "p"
         shutil.copytree(str(ROOT / "projects" / "demo" / "config"), str(project / "config"))
