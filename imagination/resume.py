@@ -293,7 +293,10 @@ def settled(run: Run, checkpoint: Checkpoint) -> Checkpoint:
         if found is not None and found.booked == checkpoint.bookings:
             totals = spent(checkpoint.totals, found.usage, found.seconds)
             checkpoint = checkpoint.model_copy(update={"totals": totals, "bookings": checkpoint.bookings + 1})
-    return checkpoint.model_copy(update={"paid": paid_by(run, checkpoint) or spending(checkpoint)})
+    paid, last = paid_by(run, checkpoint) or spending(checkpoint), run.last_cached()
+    if last is not None and last.paid is not None and last.paid.requests > paid.requests:
+        paid = last.paid  # the kill came between the answer and the account, and nobody may ask for that answer again
+    return checkpoint.model_copy(update={"paid": paid})
 
 
 def paid_by(run: Run, checkpoint: Checkpoint) -> Optional[Usage]:

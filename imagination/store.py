@@ -342,6 +342,13 @@ class Run:
     def cached(self, key: str) -> Optional[CachedReply]:
         return read_record(self.cache_file(key), CachedReply, "it may be deleted")
 
+    def last_cached(self) -> Optional[CachedReply]:
+        """The answer that was kept last; None where there is none, or it cannot be read."""
+        with contextlib.suppress(OSError, StoreError):
+            newest = max((self.root / "cache").glob("*.json"), key=lambda path: path.stat().st_mtime_ns, default=None)
+            return self.cached(newest.stem) if newest else None
+        return None
+
     def write_cached(self, reply: CachedReply) -> None:
         """Not waited for until the disk has it: what a power cut takes is asked for again. ValueError: JSON cannot hold it."""
         write_json(self.cache_file(reply.key), reply.model_dump(), durable=False)

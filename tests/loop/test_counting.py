@@ -326,3 +326,19 @@ def test_an_answer_that_was_kept_tells_of_itself_where_a_kill_came_before_the_ac
     bench.store.write_checkpoint(checkpoint.model_copy(update={"paid": ONCE}))
     outcome = bench.run(ScriptedGenerator(), second)
     assert total(outcome) == len(first.asked) + len(second.asked) and not second.count("questions")
+
+
+def test_an_answer_that_a_kill_left_out_of_the_account_is_in_it_though_nobody_asks_again(bench: Bench) -> None:
+    bench.remembers = ReplyCache
+    bench.rules(max_iterations=2)
+    first = Stopped(6)
+    with contextlib.suppress(KeyboardInterrupt):
+        bench.run(ScriptedGenerator(), first)
+    at = bench.store.read_checkpoint()
+    assert at is not None and at.paid is not None
+    before = at.paid - Usage(requests=1, cost=0.01)  # as it was when the answer was there and the account not yet written
+    bench.store.run(at.run_id).write_paid(before)
+    bench.store.write_checkpoint(at.model_copy(update={"paid": before}))
+    second = Paid([HALF])
+    outcome = bench.run(ScriptedGenerator(), second, resume_from=1)
+    assert cost_of(outcome.checkpoint) == pytest.approx(0.01 * (len(first.asked) + len(second.asked)))
