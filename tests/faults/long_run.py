@@ -90,7 +90,9 @@ def measure(iterations: int, folder: Path) -> Dict[str, Any]:
         workspace = place.workspace()
         rules = workspace / "projects" / "p" / "config" / "rules.yaml"
         data = yaml.safe_load(rules.read_text(encoding="utf-8"))
-        data["project"]["max_iterations"] = iterations
+        data["project"].update(
+            max_iterations=iterations, stop_on_conflict=False
+        )  # a night by day is one, from some fifty on
         rules.write_text(yaml.safe_dump(data), encoding="utf-8")
         log = workspace / "projects" / "p" / "logs" / "app.log"  # nearly full, so that it has to be turned over
         log.parent.mkdir()

@@ -336,7 +336,9 @@ def test_an_answer_that_a_kill_left_out_of_the_account_is_in_it_though_nobody_as
         bench.run(ScriptedGenerator(), first)
     at = bench.store.read_checkpoint()
     assert at is not None and at.paid is not None
-    before = at.paid - Usage(requests=1, cost=0.01)  # as it was when the answer was there and the account not yet written
+    before = at.paid - Usage(
+        requests=1, cost=0.01
+    )  # as it was when the answer was there and the account not yet written
     bench.store.run(at.run_id).write_paid(before)
     bench.store.write_checkpoint(at.model_copy(update={"paid": before}))
     second = Paid([HALF])
