@@ -6,15 +6,11 @@ iteration that was set aside. The run's budget goes by it.
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import Callable, Optional
 
-from .errors import ImaginationError
 from .model import Usage
 from .store import Run
-
-log = logging.getLogger(__name__)
 
 
 class Till:
@@ -40,8 +36,5 @@ class Till:
                 self._write()
 
     def _write(self) -> None:
-        """No disk trouble here ends a run: the next request tells of this one as well."""
-        try:
-            self._run.write_paid(self._paid)
-        except ImaginationError as err:
-            log.warning("what the run has paid could not be written: %s", err)
+        """Raises StoreError: on a disk that takes no more, the next answers would be paid for and lost as well."""
+        self._run.write_paid(self._paid)

@@ -11,7 +11,7 @@ import pytest
 from scripted import HALF, NONE, VISION, Bench, ScriptedGenerator, ScriptedVision
 
 from imagination.budget import cost_of
-from imagination.errors import ConfigError, ServiceError, VisionError, VisionUnreachable
+from imagination.errors import ConfigError, ServiceError, StoreError, VisionError, VisionUnreachable
 from imagination.loop import Outcome
 from imagination.model import Answer, Checkpoint, Request, Usage
 from imagination.reply_cache import ReplyCache
@@ -304,11 +304,12 @@ def test_where_what_was_paid_is_lost_the_resume_point_knows_it(bench: Bench, dam
     assert total(outcome) == len(first.asked) + len(second.asked)
 
 
-def test_what_cannot_be_written_is_told_with_the_next_request(tmp_path: Path) -> None:
+def test_an_account_that_cannot_be_written_is_told_and_counts_in_the_next(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", "2026-01-01_00-00-00")
     till = Till(run, ONCE)
     (tmp_path / "run").write_text("no folder", encoding="utf-8")
-    till.take(ONCE)
+    with pytest.raises(StoreError, match=r"paid\.json cannot be written"):
+        till.take(ONCE)
     (tmp_path / "run").unlink()
     till.take(ONCE)
     assert run.paid() == Usage(requests=3, cost=0.03)
