@@ -1,23 +1,26 @@
 """Kills, faults and full disks at every point of a run, and a count of what was lost: `python tests/faults/torture.py`.
 
 Prints its figures as JSON and exits 1 when anything was lost, hung or ended with a traceback. `--every N` looks at each
-Nth point only; `--part` picks one of the parts.
+Nth point only; `--part` picks one of the parts; `--jobs` processes share the work, each with engines of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 from xml.etree import ElementTree
 
 import yaml
@@ -50,6 +53,18 @@ class Tally:
             self.hangs.append(what)
         if ended.traceback:
             self.tracebacks.append(f"{what}: {ended.output[-300:]}")
+
+    def take(self, other: Tally) -> None:
+        """Add what another looked at of the same points."""
+        self.points = max(self.points, other.points)
+        self.tried += other.tried
+        self.losses += other.losses
+        self.hangs += other.hangs
+        self.tracebacks += other.tracebacks
+
+    @property
+    def bad(self) -> List[str]:
+        return [*self.losses, *self.hangs, *self.tracebacks]
 
     def figures(self) -> Dict[str, Any]:
         return {
@@ -85,7 +100,7 @@ class Range:
         """A fresh workspace with a small project that needs all its iterations and never passes."""
         self.count += 1
         if self.count % 50 == 0:
-            print(f"{self.count} runs so far", file=sys.stderr, flush=True)
+            print(f"{self.count} runs by process {os.getpid()}", file=sys.stderr, flush=True)
         place = self.folder / f"workspace-{self.count}"
         project = place / "projects" / "p"
         shutil.copytree(str(ROOT / "projects" / "demo" / "config"), str(project / "config"))
@@ -206,30 +221,39 @@ def is_of_the_cache(point: str) -> bool:
     return CACHE in f"{point}/"
 
 
-def picked(points: Tuple[str, ...], every: int, offset: int = 0) -> Iterator[Tuple[int, str]]:
-    for number, name in enumerate(points, 1):
-        if (number - 1 - offset) % every == 0:
-            yield number, name
+@dataclass(frozen=True)
+class Cut:
+    """Which of the points a process looks at: of each `every`-th one, every `shares`-th, beginning with `share`."""
+
+    every: int = 1
+    share: int = 0
+    shares: int = 1
+
+    def of(self, points: Tuple[str, ...]) -> Iterator[Tuple[int, int, str]]:
+        """The points with their numbers: first among those of all shares (from 0), then among all (from 1)."""
+        for turn, at in enumerate(range(1, len(points) + 1, self.every)):
+            if turn % self.shares == self.share:
+                yield turn, at, points[at - 1]
 
 
 # --- the parts ------------------------------------------------------------------------------------------------------------
 
 
-def killed(place: Range, every: int) -> Tally:
+def killed(place: Range, cut: Cut) -> Tally:
     """SIGKILL at every point."""
     files, asked, points = undisturbed(place)
     tally = Tally(points=len(points))
-    for at, name in picked(points, every):
+    for _, at, name in cut.of(points):
         disturbed(place, tally, f"killed at {at} ({name})", at, kill, (-signal.SIGKILL,), (files, asked))
     return tally
 
 
-def torn(place: Range, every: int) -> Tally:
+def torn(place: Range, cut: Cut) -> Tally:
     """Ended while a file is being written, its first bytes on disk: at every file."""
     files, asked, points = undisturbed(place)
     opened = tuple(name for name in points if is_opening(name))
     tally = Tally(points=len(opened))
-    for at, name in picked(opened, every):
+    for _, at, name in cut.of(opened):
         what = f"torn at {at} ({name})"
         disturbed(place, tally, what, at, tear, (-signal.SIGXFSZ,), (files, asked), only=is_opening)
     return tally
@@ -239,23 +263,23 @@ def is_opening(name: str) -> bool:
     return name.startswith("open ")
 
 
-def interrupted(place: Range, every: int) -> Tally:
+def interrupted(place: Range, cut: Cut) -> Tally:
     """SIGINT and SIGTERM at every point, by turns: resume point written, exit code 130 or 143."""
     files, asked, points = undisturbed(place)
     tally = Tally(points=len(points))
-    for turn, (at, name) in enumerate(picked(points, every)):
+    for turn, at, name in cut.of(points):
         number, code = ((signal.SIGINT, 130), (signal.SIGTERM, 143))[turn % 2]
         what = f"{number.name} at {at} ({name})"
         disturbed(place, tally, what, at, signalled(number), (code, 1), (files, asked))
     return tally
 
 
-def disk(place: Range, every: int) -> Tally:
+def disk(place: Range, cut: Cut) -> Tally:
     """No space left: for one write, and from one write on."""
     files, asked, points = undisturbed(place)
     writes = tuple(name for name in points if is_write(name))
     tally = Tally(points=len(writes))
-    for turn, (at, name) in enumerate(picked(writes, every)):
+    for turn, at, name in cut.of(writes):
         lasting = turn % 2 == 1
         what = f"{FULL} {'from' if lasting else 'at'} {at} ({name})"
         disturbed(place, tally, what, at, full_disk, (4, 1), (files, asked), only=is_write, lasting=lasting)
@@ -292,44 +316,82 @@ def tests(*names: str) -> Tally:
     return tally
 
 
-def faults(place: Range, every: int) -> Tally:
+def faults() -> Tally:
     """Faults on the wire, odd disks, words that steer, and the key through all of it."""
     return tests("test_wire.py", "test_disk.py", "test_untrusted.py", "test_secrets.py")
 
 
-def inputs(place: Range, every: int) -> Tally:
+def inputs() -> Tally:
     """Hostile files."""
     return tests("test_hostile.py")
 
 
-def long(place: Range, every: int) -> Tally:
+def long() -> Tally:
     """500 iterations."""
     return tests("test_long_run.py")
 
 
-PARTS = {
-    "killed": killed, "torn": torn, "interrupted": interrupted, "disk": disk, "faults": faults, "inputs": inputs, "long": long,
-}  # fmt: skip
+Part = Callable[[Range, Cut], Tally]
+POINTS: Dict[str, Part] = {"killed": killed, "torn": torn, "interrupted": interrupted, "disk": disk}
+TESTS: Dict[str, Callable[[], Tally]] = {"faults": faults, "inputs": inputs, "long": long}
+
+
+def share(name: str, cut: Cut) -> Tally:
+    """One process's share of a part."""
+    if name in TESTS:
+        return TESTS[name]()
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        place = Range(Path(folder))
+        try:
+            return POINTS[name](place, cut)
+        finally:
+            place.close()
+
+
+def in_turn(names: List[str], every: int) -> Iterator[Tuple[str, Tally]]:
+    """The parts one after the other, in this process."""
+    for name in names:
+        yield name, share(name, Cut(every))
+
+
+def side_by_side(names: List[str], every: int, jobs: int) -> Iterator[Tuple[str, Tally]]:
+    """The parts in processes of their own: the points of a part are shared out, a part of tests is one piece."""
+    with ProcessPoolExecutor(max(jobs, 1), multiprocessing.get_context("spawn")) as pool:
+        shares = {name: jobs if name in POINTS else 1 for name in names}
+        pieces = {
+            name: [pool.submit(share, name, Cut(every, n, shares[name])) for n in range(shares[name])] for name in names
+        }
+        for name in names:
+            tally = Tally()
+            for piece in pieces[name]:
+                tally.take(piece.result())
+            yield name, tally
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="look at each Nth point")
-    parser.add_argument("--part", choices=sorted(PARTS), action="append", help="only this one; may be repeated")
+    parser.add_argument(
+        "--part", choices=sorted([*POINTS, *TESTS]), action="append", help="only this one; may be repeated"
+    )
+    usual = 2 * (os.cpu_count() or 1)  # a run waits for the disk half of its time
+    parser.add_argument("--jobs", type=int, default=usual, metavar="N", help=f"processes at a time (here: {usual})")
     options = parser.parse_args()
-    bad = 0
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
-        place = Range(Path(folder))
-        try:
-            for name in options.part or PARTS:
-                tally = PARTS[name](place, options.every)
-                print(json.dumps({"part": name, **tally.figures()}), flush=True)
-                for line in [*tally.losses, *tally.hangs, *tally.tracebacks]:
-                    print(f"  {line}", flush=True)
-                bad += len(tally.losses) + len(tally.hangs) + len(tally.tracebacks)
-        finally:
-            place.close()
-    return 1 if bad else 0
+    names = options.part or [*POINTS, *TESTS]
+    together = [name for name in names if name != "long" and options.jobs > 1]  # what measures times is left in peace
+    alone = [name for name in names if name not in together]
+    total = Tally()
+    for name, tally in itertools.chain(
+        side_by_side(together, options.every, options.jobs), in_turn(alone, options.every)
+    ):
+        print(json.dumps({"part": name, **tally.figures()}), flush=True)
+        for line in tally.bad:
+            print(f"  {line}", flush=True)
+        total.points += tally.points
+        total.take(tally)
+    if len(names) > 1:
+        print(json.dumps({"part": "all", **total.figures()}), flush=True)
+    return 1 if total.bad else 0
 
 
 if __name__ == "__main__":
