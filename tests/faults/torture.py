@@ -48,6 +48,11 @@ class Tally:
     hangs: List[str] = field(default_factory=list)
     tracebacks: List[str] = field(default_factory=list)
 
+    def lose(self, what: str) -> None:
+        """A loss, told at once: the rest takes an hour."""
+        print(f"lost: {what}", file=sys.stderr, flush=True)
+        self.losses.append(what)
+
     def note(self, what: str, ended: Ended) -> None:
         if ended.hung:
             self.hangs.append(what)
@@ -172,7 +177,7 @@ def disturbed(
     if len(ended.points) < at:  # threads take turns otherwise than in the undisturbed run: this point never came
         codes = (1,)
     if ended.code not in codes:
-        tally.losses.append(f"{what}: ended with {ended.code}, not {codes}: {ended.output[-300:]}")
+        tally.lose(f"{what}: ended with {ended.code}, not {codes}: {ended.output[-300:]}")
     last = ended
     if ended.code != 1 and not is_over(workspace):
         last = run(workspace, ARGUMENTS)
@@ -201,15 +206,15 @@ def compare(
 ) -> None:
     files, asked = wanted
     if last.code != 1:
-        tally.losses.append(f"{what}: the resumed run ended with {last.code}: {last.output[-300:]}")
+        tally.lose(f"{what}: the resumed run ended with {last.code}: {last.output[-300:]}")
         return
     for each in differences(files, tree(workspace / "projects" / "p")):
         if not (is_of_the_cache(point) and what.startswith(FULL) and each.startswith("missing: ") and CACHE in each):
-            tally.losses.append(f"{what}: {each}")  # an answer that found no room was used all the same
+            tally.lose(f"{what}: {each}")  # an answer that found no room was used all the same
     extra = costs(place.requests()) - asked
     lasting = what.startswith(f"{FULL} from")  # the page's files are done without: it ends at some later artefact
     if sum(extra.values()) > max(in_flight(point), int(lasting)):
-        tally.losses.append(f"{what}: asked twice: {dict(extra)}")
+        tally.lose(f"{what}: asked twice: {dict(extra)}")
 
 
 def in_flight(point: str) -> int:
