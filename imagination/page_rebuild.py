@@ -73,7 +73,7 @@ class _Rebuild:
         """Scripts, thumbnails and rows first: the head tells which rows there are."""
         scripts, thumbs = _names(self.run.root / "scripts"), _names(self.run.root / "thumbs")
         for number in self.numbers:
-            if self._is_behind(pages.script_file(self.run, number), number):
+            if pages.is_behind(pages.script_file(self.run, number), self.run.file("metadata", number)):
                 _try(f"iteration {number} of {self.name}", self._script, number)
             if pages.thumb_file(self.run, number).name not in thumbs:
                 _try(f"thumbnail {number} of {self.name}", self._thumb, number)
@@ -84,11 +84,6 @@ class _Rebuild:
         _try(f"the head of {self.name}", self._head)
 
     # --- iterations -------------------------------------------------------------------------------------------------------
-
-    def _is_behind(self, file: Path, number: int) -> bool:
-        """Is a file of the page missing, or not younger than the metadata of an iteration that it shows?"""
-        written, made = _modified(file), _modified(self.run.file("metadata", number))
-        return written is None or (made is not None and made >= written)
 
     def _script(self, number: int) -> None:
         metadata = self.run.metadata(number)
@@ -103,24 +98,12 @@ class _Rebuild:
 
     def _block(self, block: int) -> None:
         """A row for each iteration, and none for those that were set aside."""
-        standing = pages.read_rows(self.run, block)
-        file = pages.block_file(self.run, block)
-        known = {each["iteration"]: each for each in standing if not self._is_behind(file, each["iteration"])}
-        wanted = [number for number in self.numbers if block_of(number) == block]
-        rows = [each for each in (known.get(number) or self._row(number) for number in wanted) if each]
+        rows = pages.rows_now(self.run, block, [number for number in self.numbers if block_of(number) == block])
         if not rows:
             with contextlib.suppress(FileNotFoundError):
-                file.unlink()
-        elif rows != standing:
+                pages.block_file(self.run, block).unlink()
+        elif rows != pages.read_rows(self.run, block):
             pages.write_rows(self.run, block, rows)
-
-    def _row(self, number: int) -> Optional[Dict[str, Any]]:
-        try:
-            metadata = self.run.metadata(number)
-            return pages.row_of(self.run, metadata) if metadata else None
-        except StoreError as err:
-            log.info("no row for iteration %d of %s: %s", number, self.name, err)
-            return None
 
     def _input_thumb(self) -> None:
         """Made anew also where --resume-from has put another picture in."""
@@ -238,13 +221,6 @@ def _ending(run: Run) -> Dict[str, Any]:
     if told.get("ended_by") not in ENDS:
         return {}
     return {key: told[key] for key in ENDING if isinstance(told.get(key), str)}
-
-
-def _modified(path: Path) -> Optional[int]:
-    """ns since 1970; None if there is no such file."""
-    with contextlib.suppress(OSError):
-        return path.stat().st_mtime_ns
-    return None
 
 
 def _names(folder: Path) -> Set[str]:

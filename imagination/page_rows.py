@@ -19,6 +19,11 @@ def block_of(iteration: int) -> int:
     return (iteration - 1) // ROWS + 1
 
 
+def numbers_in(block: int) -> range:
+    """The iterations whose rows a block holds."""
+    return range((block - 1) * ROWS + 1, block * ROWS + 1)
+
+
 def row(metadata: Metadata, evaluation: Optional[Evaluation], comparison: Optional[Comparison]) -> Dict[str, Any]:
     """One iteration as plain JSON; `viewer/README.md` has the keys."""
     judged = evaluation is not None and evaluation.source == "aivis"

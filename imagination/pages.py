@@ -12,13 +12,13 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from . import images
 from .errors import StoreError
 from .model import Artefact, Checkpoint, Metadata, Rules
 from .page_extras import ENDING, extras
-from .page_rows import block_of, row, with_row
+from .page_rows import block_of, numbers_in, row, with_row
 from .store import Run, Store, write_bytes
 
 log = logging.getLogger(__name__)
@@ -57,9 +57,40 @@ def write_iteration(run: Run, metadata: Metadata) -> None:
     data = {"kind": "iteration", "run_id": run.run_id, "metadata": metadata.model_dump(mode="json"), **told}
     receive(script_file(run, iteration), data)
     block = block_of(iteration)
-    # rows whose iteration was set aside by --resume-from go
-    kept = [each for each in read_rows(run, block) if run.file("metadata", each["iteration"]).is_file()]
-    write_rows(run, block, with_row(kept, row_of(run, metadata)))
+    # rows whose iteration was set aside by --resume-from go; one whose last writing failed is made up for
+    others = [n for n in numbers_in(block) if n != iteration and run.file("metadata", n).is_file()]
+    write_rows(run, block, with_row(rows_now(run, block, others), row_of(run, metadata)))
+
+
+def rows_now(run: Run, block: int, numbers: Iterable[int]) -> List[Dict[str, Any]]:
+    """Rows of these iterations of a block: as they were written, or anew where there is none or the metadata is younger."""
+    file = block_file(run, block)
+    known = {n: each for n, each in ((each["iteration"], each) for each in read_rows(run, block)) if n > 0}
+    kept = {n: each for n, each in known.items() if not is_behind(file, run.file("metadata", n))}
+    return [each for each in (kept.get(number) or _row_anew(run, number) for number in numbers) if each]
+
+
+def _row_anew(run: Run, number: int) -> Optional[Dict[str, Any]]:
+    try:
+        metadata = run.metadata(number)
+        return row_of(run, metadata) if metadata else None
+    except StoreError as err:
+        log.info("no row for iteration %d of run %s: %s", number, run.run_id, err)
+        return None
+
+
+def is_behind(file: Path, source: Path) -> bool:
+    """Is a file of the page missing, or not younger than what it shows?"""
+    written, made = _modified(file), _modified(source)
+    return written is None or (made is not None and made >= written)
+
+
+def _modified(path: Path) -> Optional[int]:
+    """ns since 1970; None if there is no such file."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def row_of(run: Run, metadata: Metadata) -> Dict[str, Any]:

@@ -314,6 +314,22 @@ def test_what_a_killed_run_left_behind_its_artefact_is_made_anew(tmp_path: Path)
     assert [row["status"] for row in pages.read_rows(run, 1)] == ["ok", "failed", "ok"]
 
 
+@pytest.mark.parametrize("rows", [[], ["old", 2], ["old"]])  # as the first, or the second writing of a row failed
+def test_a_row_that_found_no_room_is_made_up_for_with_the_next_iteration(tmp_path: Path, rows: List[Any]) -> None:
+    run = make_run(tmp_path, "p", 3, size=(32, 24))
+    before = pages.read_rows(run, 1)
+    pages.write_rows(run, 1, [before[0] if each == "old" else before[each - 1] for each in rows])
+    change(run.file("metadata", 1), status="failed")
+    last = run.metadata(3)
+    assert last is not None
+    pages.write_iteration(run, last)
+    assert [(row["iteration"], row["status"]) for row in pages.read_rows(run, 1)] == [
+        (1, "failed"),
+        (2, "ok"),
+        (3, "ok"),
+    ]
+
+
 def test_numbers_that_a_browser_would_round_are_told_as_text(tmp_path: Path) -> None:
     run = make_run(tmp_path, "p", 1, size=(32, 24))
     metadata = run.metadata(1)
