@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -358,6 +358,9 @@ class Request:
     accept: Optional[Mapping[str, Any]] = None
     look: int = 0  # how often this was asked before: another look gets another seed of the model
     in_parts: bool = False  # a part is an answer: what is left out is asked for by the caller, in other words
+    # Told what exchanges took that were not the last, before anything more is sent or waited for; the rest the asker hears
+    # with the answer, and books it together with keeping that.
+    book: Callable[[Usage], None] = field(default=lambda _: None, repr=False, compare=False)
 
 
 class Usage(Frozen):

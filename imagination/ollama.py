@@ -30,9 +30,8 @@ from .ollama_wire import (
     sees_images,
     text_of,
     trouble,
-    usage_in,
 )
-from .providers import HttpAnswer, Reply, Wire, count, items, mapping, short, spent
+from .providers import HttpAnswer, Reply, Wire, count, items, mapping, short
 
 log = logging.getLogger(__name__)
 
@@ -70,35 +69,25 @@ class Ollama:
     def complete(self, request: Request, *, seed: int, temperature: float, max_tokens: int) -> Reply:
         """Ask once; ask again only where the server refuses the form of the request and another form is left."""
         options = {**self._options, "temperature": temperature, "seed": seed, "num_predict": max_tokens}
-        before = Usage()
         while True:
             habits = self._habits
             body = request_body(self.model, self._api, request, habits, options, self._keep_alive)
-            answer = self._ask(f"/api/{self._api}", body, before)
+            answer = self._wire.post(f"/api/{self._api}", body)
             found = mapping(answer.body)
             if answer.status == 200 and found and not found.get("error"):
-                return self._finished(found, before, len(request.pictures))
-            before = before + Usage(requests=1)
+                return self._finished(found, len(request.pictures))
             easier = concede(habits, error_text(answer), room=max_tokens) if 400 <= answer.status <= 500 else None
             if easier is None:
-                raise spent(self._trouble(answer), before)
+                raise self._trouble(answer)
+            request.book(Usage(requests=1))
             log.info("%s: %s; trying %s", self.model, short(error_text(answer)), easier)
             self._habits = easier
 
-    def _ask(self, path: str, body: Mapping[str, Any], before: Usage) -> HttpAnswer:
-        try:
-            return self._wire.post(path, body)
-        except VisionError as err:
-            raise spent(err, before + Usage(requests=1)) from err.__cause__
-
-    def _finished(self, body: Mapping[str, Any], before: Usage, images: int) -> Reply:
-        try:
-            reply = read_reply(body, self.model, images)
-        except VisionError as err:
-            raise spent(err, before + usage_in(body)) from None
+    def _finished(self, body: Mapping[str, Any], images: int) -> Reply:
+        reply = read_reply(body, self.model, images)
         for note in reply.notes:
             log.warning("%s: %s", self.model, note)
-        return replace(reply, usage=before + reply.usage)
+        return reply
 
     def _trouble(self, answer: HttpAnswer) -> VisionError:
         if answer.status != 200:

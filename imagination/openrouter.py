@@ -14,11 +14,11 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from pydantic import SecretStr
 
-from .errors import ConfigError, VisionError, VisionRefused
+from .errors import ConfigError, VisionRefused
 from .model import Request, Usage
 from .openrouter_dialect import Think, concede, first_dialect, request_body
 from .openrouter_faults import NO_KEY_HINT, Asked, fault_in, read_reply, text_of, trouble, usage_in
-from .providers import HttpAnswer, Reply, Wire, is_sendable, items, mapping, parts_of, short, spent
+from .providers import Reply, Wire, is_sendable, items, mapping, parts_of, short, spent
 
 log = logging.getLogger(__name__)
 
@@ -82,39 +82,30 @@ class OpenRouter:
         """Ask once; ask again only where the server refuses the form of the request and another form is left."""
         if not is_sendable(self._key) or (self._public and not self._key.get_secret_value()):
             raise spent(VisionRefused(NO_KEY, NO_KEY_HINT, lasting=True), Usage())
-        before = Usage()
         while True:
             dialect = self._dialect
             body = request_body(
                 self.model, request, dialect,
                 seed=seed, temperature=temperature, max_tokens=max_tokens, data_collection=self._data_collection,
             )  # fmt: skip
-            answer = self._post(body, before)
+            answer = self._wire.post("/chat/completions", body)
             fault = fault_in(answer, self._now())
             if fault is None:
-                return self._finished(mapping(answer.body), before)
-            before = before + usage_in(mapping(answer.body))
+                return self._finished(mapping(answer.body))
+            took = usage_in(mapping(answer.body))
             easier = concede(dialect, fault, structured="response_format" in body, pictures=bool(request.pictures))
             if easier is None:
-                raise spent(trouble(fault, self._asked), before)
+                raise spent(trouble(fault, self._asked), took)
+            request.book(took)
             log.info("%s: %s; trying %s", self.model, fault.text, easier)
             self._dialect = easier
 
-    def _post(self, body: Mapping[str, Any], before: Usage) -> HttpAnswer:
-        try:
-            return self._wire.post("/chat/completions", body)
-        except VisionError as err:
-            raise spent(err, before + Usage(requests=1)) from err.__cause__
-
-    def _finished(self, body: Mapping[str, Any], before: Usage) -> Reply:
-        try:
-            reply = read_reply(body, self.model)
-        except VisionError as err:
-            raise spent(err, before + usage_in(body)) from None
+    def _finished(self, body: Mapping[str, Any]) -> Reply:
+        reply = read_reply(body, self.model)
         for note in reply.notes:
             log.warning("%s: %s", self.model, note)
         model = reply.model if self._public else self.model  # llama-server says a path of its own machine
-        return replace(reply, model=model, usage=before + reply.usage)
+        return replace(reply, model=model)
 
     def check(self, needs_images: bool = True) -> Tuple[str, ...]:
         """See that the key is accepted and that the model exists and sees images."""

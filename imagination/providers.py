@@ -50,7 +50,10 @@ class Reply:
 
 
 class Provider(Protocol):
-    """One vision model on one server. Errors are `VisionError`s; `usage_of` tells what a failed call took."""
+    """One vision model on one server. Errors are `VisionError`s; `usage_of` tells what a failed call took.
+
+    Exchanges before the last one are told to the request's `book`, and are in no reply or error.
+    """
 
     name: str
     model: str

@@ -13,7 +13,8 @@ import hashlib
 import json
 import logging
 import threading
-from typing import Any, Callable, Dict, Optional, Set
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, Optional, Set
 from urllib.parse import urlsplit
 
 from .assess import usage_of
@@ -60,13 +61,19 @@ class ReplyCache:
         if known is not None:
             log.info("%s: answered earlier in this run, not asked again", request.purpose)
             return known
+        booked: List[Usage] = []
+
+        def book(usage: Usage) -> None:
+            booked.append(usage)
+            self._till.take(usage)
+
         try:
-            answer = self._vision.ask(request)
+            answer = self._vision.ask(replace(request, book=book))
         except VisionError as err:
-            self._till.take(usage_of(err))
+            self._till.take(usage_of(err) - sum(booked, Usage()))
             raise
         self._counted.add(key)
-        self._till.take(answer.usage, lambda paid: self._keep(key, request, answer, paid))
+        self._till.take(answer.usage - sum(booked, Usage()), lambda paid: self._keep(key, request, answer, paid))
         return answer
 
     def _known(self, key: str, request: Request) -> Optional[Answer]:

@@ -1,4 +1,4 @@
-"""What every request of a run took is on disk before anything is made of the answer.
+"""What every request of a run took is on disk before anything is made of the answer, and before another one is sent.
 
 What is told here was asked for and paid for, whether it failed, was left out of every artefact by a kill, or belongs to an
 iteration that was set aside. The run's budget goes by it.
@@ -22,7 +22,7 @@ class Till:
         self._lock = threading.Lock()
 
     def take(self, usage: Usage, keep: Callable[[Usage], None] = lambda _: None) -> None:
-        """Count a request; `keep` is given the account first, and keeps it with the answer: a kill loses neither then."""
+        """Count requests; `keep` is given the account first, and keeps it with the answer: a kill loses neither then."""
         with self._lock:
             self._paid = self._paid + usage
             keep(self._paid)

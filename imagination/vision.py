@@ -17,7 +17,7 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, Type
 from pydantic import SecretStr
 
 from .deadline import TICK
-from .errors import ConfigError, VisionBusy, VisionError, VisionRefused, VisionTimedOut
+from .errors import ConfigError, UnreadableReply, VisionBusy, VisionError, VisionRefused, VisionTimedOut
 from .model import Answer, CallRecord, Request, Usage, VisionSettings
 from .ollama import Ollama
 from .openrouter import OpenRouter, is_public, openrouter_url
@@ -75,11 +75,17 @@ class Backend:
 
 
 class _Ledger:
-    """The attempts of one `ask` and what they took."""
+    """The attempts of one `ask`, and what those took that are not its last."""
 
-    def __init__(self) -> None:
+    def __init__(self, book: Callable[[Usage], None]) -> None:
         self.attempts = 0
         self.usage = Usage()
+        self._book = book
+
+    def book(self, usage: Usage) -> None:
+        """Count what brought no answer, or a part of one: a kill while the next attempt is waited for must not lose it."""
+        self.usage = self.usage + usage
+        self._book(usage)
 
 
 class Vision:
@@ -130,7 +136,8 @@ class Vision:
 
     def ask(self, request: Request) -> Answer:
         """Return the answer of the provider or else of the fallback; raise `AskFailed` when none gave one."""
-        ledger = _Ledger()
+        ledger = _Ledger(request.book)
+        request = replace(request, book=ledger.book)
         troubles: List[str] = []
         for number, backend in enumerate(self._backends):
             try:
@@ -157,8 +164,10 @@ class Vision:
         started = self._clock()
         first = looking(backend.first, request.look)
         reply, readout = self._attempts(backend, request, first, ledger)
+        last = reply.usage
         if readout.missing and not request.in_parts:
-            readout = self._complete(backend, request, first, readout, ledger)
+            ledger.book(last)
+            last, readout = self._complete(backend, request, first, readout, ledger)
         call = CallRecord(
             provider=backend.name,
             model=reply.model or backend.model,
@@ -167,22 +176,25 @@ class Vision:
             error=error,
         )
         log.info("%s: %s answered in %.1f s", request.purpose, backend, self._clock() - started)
-        return Answer(readout.values, readout.text, readout.missing, call, ledger.usage)
+        return Answer(readout.values, readout.text, readout.missing, call, ledger.usage + last)
 
-    def _complete(self, backend: Backend, request: Request, first: Attempt, part: Readout, ledger: _Ledger) -> Readout:
+    def _complete(
+        self, backend: Backend, request: Request, first: Attempt, part: Readout, ledger: _Ledger
+    ) -> Tuple[Usage, Readout]:
         """Ask once more, for the missing fields only, and lay the two together; without luck they stay missing."""
         log.info("%s: %s left out %s", request.purpose, backend, ", ".join(part.missing))
         again = replace(reseeded(first), repaired=True, lengthened=True)
         try:
-            _, rest = self._attempts(backend, rest_of(request, part.missing), again, ledger)
+            reply, rest = self._attempts(backend, rest_of(request, part.missing), again, ledger)
         except VisionError as err:
             log.warning("%s: the missing fields stay so: %s", request.purpose, err.message)
-            return part
+            return Usage(), part
         values = {**rest.values, **part.values}
-        return replace(part, values=values, missing=tuple(name for name in part.missing if name not in values))
+        missing = tuple(name for name in part.missing if name not in values)
+        return reply.usage, replace(part, values=values, missing=missing)
 
     def _attempts(self, backend: Backend, request: Request, attempt: Attempt, ledger: _Ledger) -> Tuple[Reply, Readout]:
-        """Ask one provider until there is something readable or nothing left to try."""
+        """Ask one provider until there is something readable, which is not booked, or nothing left to try."""
         while True:
             try:
                 return self._attempt(backend, request, attempt, ledger)
@@ -208,16 +220,14 @@ class Vision:
                 max_tokens=attempt.max_tokens,
             )
         except VisionError as err:
-            ledger.usage = ledger.usage + usage_of(err)
+            ledger.book(usage_of(err))
             raise
-        ledger.usage = ledger.usage + reply.usage
         log.debug("%s: reply (%s): %s", request.purpose, reply.source, reply.text)
         try:
-            return reply, read_reply(reply, request)
-        except CutOff:
-            if not attempt.lengthened and attempt.max_tokens > 0:
-                raise
-            return reply, read_part(reply, request)  # more room did not help: what is there counts
+            return reply, _read(reply, request, attempt)
+        except UnreadableReply:
+            ledger.book(reply.usage)
+            raise
 
     def together(self, *thunks: Callable[[], T]) -> List[Union[T, VisionError]]:
         """Run `thunks` with at most `max_concurrent` in flight; results in order, a `VisionError` in its thunk's place.
@@ -293,6 +303,15 @@ def _ready(backend: Backend) -> Provider:
         return backend.provider
     except ConfigError as err:
         raise VisionRefused(err.message, err.hint, lasting=True) from err
+
+
+def _read(reply: Reply, request: Request, attempt: Attempt) -> Readout:
+    try:
+        return read_reply(reply, request)
+    except CutOff:
+        if not attempt.lengthened and attempt.max_tokens > 0:
+            raise
+        return read_part(reply, request)  # more room did not help: what is there counts
 
 
 def _settled(thunk: Callable[[], T]) -> Union[T, VisionError]:

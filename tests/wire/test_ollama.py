@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict
+from dataclasses import replace
+from typing import Any, Dict, List
 
 import pytest
 from fake_vision import FakeVision, Says, chat, dead_url
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 from vision_samples import FORMAL, PICTURES, SCHEMA, request
 
 from imagination.errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
-from imagination.model import Request
+from imagination.model import Request, Usage
 from imagination.ollama import Ollama
 from imagination.providers import BrokenOff, Reply, usage_of
 
@@ -136,9 +137,11 @@ def test_schema_is_given_up_in_steps_and_the_step_is_kept_for_the_run() -> None:
     worse = error("failed to parse grammar")
     with FakeVision(bad, worse, chat(FORMAL), chat(FORMAL)) as server:
         client = Ollama(MODEL, server.url)
-        first, second = again(client), again(client)
+        booked: List[Usage] = []
+        what = replace(QUESTION, book=booked.append)
+        first, second = again(client, what), again(client, what)
     assert [body.get("format") for body in server.bodies] == [SCHEMA, "json", None, None]
-    assert (first.usage.requests, second.usage.requests) == (3, 1)
+    assert (len(booked), first.usage.requests, second.usage.requests) == (2, 1, 1)
 
 
 def test_thinking_is_switched_off_for_a_model_that_has_none() -> None:

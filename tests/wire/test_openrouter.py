@@ -6,8 +6,9 @@ import base64
 import io
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import pytest
 from fake_vision import FakeVision, Says, completion, dead_url
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 from vision_samples import FORMAL, PICTURES, SCHEMA, request
 
 from imagination.errors import ConfigError, VisionBusy, VisionError, VisionRefused, VisionUnreachable
-from imagination.model import Request
+from imagination.model import Request, Usage
 from imagination.openrouter import OpenRouter
 from imagination.providers import BrokenOff, Reply, usage_of
 
@@ -128,12 +129,14 @@ def test_ladder_goes_down_to_plain_prompting_and_stays_there() -> None:
     refused = error(400, "response_format is not supported by this model")
     with FakeVision(no_host, no_host, no_host, refused, completion(FORMAL), completion(FORMAL)) as server:
         client = public(server)
-        first, second = ask(client), ask(client)
+        booked: List[Usage] = []
+        what = replace(QUESTION, book=booked.append)
+        first, second = ask(client, what), ask(client, what)
     formats = [(b.get("response_format") or {}).get("type") for b in server.bodies]
     assert formats == ["json_schema", "json_schema", "json_schema", "json_object", None, None]
     assert ["seed" in b for b in server.bodies] == [True, False, False, False, False, False]
     assert "plugins" not in server.bodies[-1] and "provider" not in server.bodies[-1]
-    assert (first.usage.requests, second.usage.requests) == (5, 1)
+    assert (len(booked), first.usage.requests, second.usage.requests) == (4, 1, 1)
 
 
 def test_model_that_is_gone_is_not_asked_in_other_ways() -> None:
