@@ -16,6 +16,7 @@ from .duels import told
 from .errors import ImaginationError
 from .holding import Yardstick
 from .model import (
+    MOST_SECONDS,
     Attempt,
     CallRecord,
     Checkpoint,
@@ -62,7 +63,7 @@ class Chronicle:
 
     def save(self, now: float, **changes: Any) -> None:
         """Change the resume point and put it on disk."""
-        worked = round(self._clock() - self._begun, 3)
+        worked = round(min(self._clock() - self._begun, MOST_SECONDS), 3)
         if "totals" in changes:
             changes["bookings"] = self.checkpoint.bookings + 1
         taken = {"updated_at": now, "worked": worked, "paid": paid_by(self.run, self.checkpoint)}

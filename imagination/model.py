@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from typing_extensions import Literal
+from typing_extensions import Annotated, Literal
 
 Scalar = Union[bool, int, float, str]
 Value = Union[None, bool, int, float, str, List[Any], Dict[str, Any]]
@@ -25,6 +25,7 @@ MOST_ITERATIONS = 100_000  # a hundred days of a fast GPU
 LONGEST_QUESTION, LONGEST_TERM = 2000, 200  # characters
 MOST_TERMS = 100  # in one list
 MAX_SEED = 2**64 - 1  # KSampler's own limit (ComfyUI object_info)
+MOST_COUNTED, MOST_COST, MOST_SECONDS = 10**15, 1e9, 1e9  # of a run: requests or tokens, USD, s; more on disk is damage
 
 
 class Frozen(BaseModel):
@@ -34,6 +35,10 @@ class Frozen(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", protected_namespaces=(), allow_inf_nan=False)
+
+
+Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
+Seconds = Annotated[float, Field(ge=0, le=MOST_SECONDS)]
 
 
 # --- rules.yaml ------------------------------------------------------------------------------------------------------
@@ -366,26 +371,28 @@ class Request:
 class Usage(Frozen):
     """What requests to a vision model took. `cost` is in USD, None where no server said."""
 
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: Optional[float] = None
+    requests: Count = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    cost: Optional[Annotated[float, Field(ge=0, le=MOST_COST)]] = None
 
     def __add__(self, other: Usage) -> Usage:
+        """Both together, at most what a record holds."""
         costs = [c for c in (self.cost, other.cost) if c is not None]
         return Usage(
-            requests=self.requests + other.requests,
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            cost=sum(costs) if costs else None,
+            requests=min(self.requests + other.requests, MOST_COUNTED),
+            prompt_tokens=min(self.prompt_tokens + other.prompt_tokens, MOST_COUNTED),
+            completion_tokens=min(self.completion_tokens + other.completion_tokens, MOST_COUNTED),
+            cost=min(sum(costs), MOST_COST) if costs else None,
         )
 
     def __sub__(self, other: Usage) -> Usage:
+        """What is left without `other`, never less than nothing: a part may be told of that the whole does not know."""
         return Usage(
-            requests=self.requests - other.requests,
-            prompt_tokens=self.prompt_tokens - other.prompt_tokens,
-            completion_tokens=self.completion_tokens - other.completion_tokens,
-            cost=None if self.cost is None else self.cost - (other.cost or 0.0),
+            requests=max(0, self.requests - other.requests),
+            prompt_tokens=max(0, self.prompt_tokens - other.prompt_tokens),
+            completion_tokens=max(0, self.completion_tokens - other.completion_tokens),
+            cost=None if self.cost is None else max(0.0, self.cost - (other.cost or 0.0)),
         )
 
 
@@ -557,7 +564,7 @@ class Metadata(Artefact):
     prompt_id: Optional[str] = None
     workflow_file: str
     image_size: Optional[List[int]] = None
-    timings: Dict[str, float] = Field(default_factory=dict)
+    timings: Dict[str, Seconds] = Field(default_factory=dict)
     usage: Usage = Field(default_factory=Usage)
     decision: List[Move] = Field(default_factory=list)
     input_sha256: str = ""  # of the original that the picture was made from; not told by older versions
@@ -570,9 +577,9 @@ class Metadata(Artefact):
 class Totals(Frozen):
     """What a run took so far: iterations made, of which failed; seconds; requests, tokens and cost."""
 
-    iterations: int = 0
-    failed: int = 0
-    seconds: float = 0.0
+    iterations: Count = 0
+    failed: Count = 0
+    seconds: Seconds = 0.0
     usage: Usage = Field(default_factory=Usage)
 
 
@@ -589,7 +596,7 @@ class Pending(Frozen):
     proposed: Optional[Prompts] = None  # what the model had written, before ledger and tags
     owned: Optional[Dict[str, str]] = None  # what the tool has put into the prompts, once that is decided
     usage: Usage = Field(default_factory=Usage)  # of the two text calls above
-    timings: Dict[str, float] = Field(default_factory=dict)
+    timings: Dict[str, Seconds] = Field(default_factory=dict)
 
     _parameters_have_types = field_validator("parameters")(_checked_parameters)
 
@@ -599,7 +606,7 @@ class Rejudging(Frozen):
 
     iteration: int
     usage: Usage
-    seconds: float
+    seconds: Seconds
 
 
 class JudgeCheck(Artefact):
@@ -610,7 +617,7 @@ class JudgeCheck(Artefact):
     warnings: List[str]
     aivis_metadata: CallRecord
     usage: Usage = Field(default_factory=Usage)
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     judge: str = ""  # provider and model as configured: another one is tried anew
     booked: int = -1  # the resume point's `bookings` when it came; -1: not known, and taken for counted
 
@@ -632,7 +639,7 @@ class FinalComparison(Artefact):
     winner: int
     aivis_metadata: CallRecord
     usage: Usage = Field(default_factory=Usage)
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     booked: int = -1  # as in `JudgeCheck`
 
 
@@ -655,18 +662,18 @@ class Checkpoint(Artefact):
     description: Optional[str] = None
     pending: Optional[Pending] = None
     rejudging: Optional[Rejudging] = None
-    generation_failures: int = 0  # in a row
-    vision_failures: int = 0  # in a row
+    generation_failures: Count = 0  # in a row
+    vision_failures: Count = 0  # in a row
     ended_by: Optional[EndedBy] = None  # why an exhausted run is over
     ending: Optional[str] = None  # the same as a sentence for people, with the evidence
     owned_phrases: Dict[str, str] = Field(default_factory=dict)  # put into the prompts by the tool: phrase to criterion
-    worked: float = 0.0  # s that processes have worked on it (see `budget`)
+    worked: Seconds = 0.0  # s that processes have worked on it (see `budget`)
     paid: Optional[Usage] = None  # what all requests took; None: none was made, or an older version made them
     superseding: Optional[int] = None  # from here on artefacts are being moved to superseded/
     set_aside: Usage = Field(default_factory=Usage)  # of them, what --resume-from took out of `totals`
     seeded_from: Optional[Seeding] = None
     totals: Totals = Field(default_factory=Totals)
-    bookings: int = 0  # how often `totals` was written: what was kept since then is not in it
+    bookings: Count = 0  # how often `totals` was written: what was kept since then is not in it
 
     @field_validator("set_aside", mode="before")
     @classmethod

@@ -18,6 +18,7 @@ from .budget import spending, used_up
 from .errors import ConfigError, ImaginationError
 from .holding import Yardstick
 from .model import (
+    MOST_SECONDS,
     Checkpoint,
     Evaluation,
     FinalComparison,
@@ -361,14 +362,13 @@ def totals_of(kept: Iterable[Metadata]) -> Totals:
 
 def rejudging(metadata: Metadata) -> Rejudging:
     """The mark of a picture that is about to be judged anew: what its metadata tells is in the totals."""
-    seconds = round(sum(metadata.timings.values()), 3)
+    seconds = _seconds(*metadata.timings.values())
     return Rejudging(iteration=metadata.iteration, usage=metadata.usage, seconds=seconds)
 
 
 def add_rejudged(totals: Totals, metadata: Metadata, before: Rejudging) -> Totals:
     """`totals` with what an iteration has taken since the mark was made."""
-    seconds = round(totals.seconds + sum(metadata.timings.values()) - before.seconds, 3)
-    return totals.model_copy(update={"usage": totals.usage + (metadata.usage - before.usage), "seconds": seconds})
+    return spent(totals, metadata.usage - before.usage, sum(metadata.timings.values()) - before.seconds)
 
 
 def add_iteration(totals: Totals, metadata: Metadata) -> Totals:
@@ -376,14 +376,19 @@ def add_iteration(totals: Totals, metadata: Metadata) -> Totals:
     return Totals(
         iterations=totals.iterations + 1,
         failed=totals.failed + (metadata.status == "failed"),
-        seconds=round(totals.seconds + sum(metadata.timings.values()), 3),
+        seconds=_seconds(totals.seconds, *metadata.timings.values()),
         usage=totals.usage + metadata.usage,
     )
 
 
 def spent(totals: Totals, usage: Usage, seconds: float) -> Totals:
     """`totals` with what was asked outside of any iteration."""
-    return totals.model_copy(update={"usage": totals.usage + usage, "seconds": round(totals.seconds + seconds, 3)})
+    return totals.model_copy(update={"usage": totals.usage + usage, "seconds": _seconds(totals.seconds, seconds)})
+
+
+def _seconds(*parts: float) -> float:
+    """Times together, within what a record holds."""
+    return round(min(max(sum(parts), 0.0), MOST_SECONDS), 3)
 
 
 def reckoned(totals: Totals, checkpoint: Checkpoint) -> Totals:
@@ -396,8 +401,7 @@ def reckoned(totals: Totals, checkpoint: Checkpoint) -> Totals:
 def without(whole: Usage, part: Usage) -> Usage:
     """What is left of `whole`. Never less than nothing, as an older version has not kept all."""
     left = whole - part
-    counts = {name: max(0, getattr(left, name)) for name in ("requests", "prompt_tokens", "completion_tokens")}
-    return Usage(**counts, cost=None if left.cost is None else round(max(0.0, left.cost), 9))
+    return left.model_copy(update={"cost": None if left.cost is None else round(left.cost, 9)})
 
 
 def best_of_made(known: Iterable[Tuple[Metadata, Optional[Evaluation]]], yardstick: Yardstick) -> Dict[str, Any]:

@@ -345,3 +345,15 @@ def test_an_answer_that_a_kill_left_out_of_the_account_is_in_it_though_nobody_as
     second = Paid([HALF])
     outcome = bench.run(ScriptedGenerator(), second, resume_from=1)
     assert cost_of(outcome.checkpoint) == pytest.approx(0.01 * (len(first.asked) + len(second.asked)))
+
+
+def test_a_cost_on_disk_that_cannot_be_stops_the_run_in_one_line(bench: Bench) -> None:
+    bench.run(ScriptedGenerator(), Paid([NONE]))
+    for iteration in (1, 2):
+        path = bench.store.runs()[-1].file("metadata", iteration)
+        text = path.read_text(encoding="utf-8")
+        path.write_text(
+            text.replace(f'"cost": {json.loads(text)["usage"]["cost"]}', '"cost": 1.7e308'), encoding="utf-8"
+        )
+    stopped = bench.run_stopped(ScriptedGenerator(), Paid([NONE]), resume_from=3)
+    assert isinstance(stopped, StoreError) and "is damaged: usage.cost: " in stopped.message
