@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from .errors import VisionBusy, VisionError, VisionRefused
 from .model import Usage
-from .providers import BrokenOff, HttpAnswer, Reply, count, items, key_tail, mapping, seconds_until, short, spent
+from .providers import BrokenOff, HttpAnswer, Reply, cost, count, items, key_tail, mapping, seconds_until, short, spent
 
 LONG = 2000  # characters kept of a server's text for reading it; messages show the start
 NO_KEY_HINT = "Set OPENROUTER_API_KEY or api_key in AIVis.yaml."
@@ -112,7 +112,7 @@ def _retry_after(
         if seconds is not None:
             return seconds
     reset = known.get("x-ratelimit-reset", "")
-    return max(0.0, int(reset) / 1000 - now) if reset.isdigit() and len(reset) == 13 else None
+    return max(0.0, int(reset) / 1000 - now) if re.match(r"^[0-9]{13}$", reset) else None
 
 
 # --- saying it --------------------------------------------------------------------------------------------------------
@@ -214,13 +214,11 @@ def read_reply(body: Mapping[str, Any], model: str) -> Reply:
 def usage_in(body: Mapping[str, Any]) -> Usage:
     """Tokens and cost (USD) of a reply."""
     usage = mapping(body.get("usage"))
-    cost = usage.get("cost")
-    is_cost = isinstance(cost, (int, float)) and not isinstance(cost, bool) and 0 <= cost < float("inf")
     return Usage(
         requests=1,
         prompt_tokens=count(usage.get("prompt_tokens")),
         completion_tokens=count(usage.get("completion_tokens")),
-        cost=float(cost) if is_cost else None,  # type: ignore[arg-type]
+        cost=cost(usage.get("cost")),
     )
 
 

@@ -23,13 +23,14 @@ from typing_extensions import Literal, Protocol
 
 from .deadline import within
 from .errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
-from .model import Picture, Request, Usage
+from .model import MOST_COUNTED, Picture, Request, Usage
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CONNECT_TIMEOUT = 10.0  # s; openrouter.md §12
 CHECK_TIMEOUT = 20.0  # s; a server that lists its models slower than this is not usable
+DEAREST = 10_000.0  # USD; no exchange costs more
 MAX_BODY = 32 * 2**20  # bytes; the longest honest body, OpenRouter's list of models, is about 1 MB
 
 
@@ -125,8 +126,21 @@ def items(value: Any) -> List[Any]:
 
 
 def count(value: Any) -> int:
-    """A token count as the server said it; 0 for anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """A number of tokens or bytes as the server said it; 0 for anything else."""
+    return value if isinstance(value, int) and _can_be(value, MOST_COUNTED) else 0
+
+
+def cost(value: Any) -> Optional[float]:
+    """What an exchange cost (USD) as the server said it; None for anything else."""
+    return float(value) if isinstance(value, (int, float)) and _can_be(value, DEAREST) else None
+
+
+def _can_be(value: float, most: float) -> bool:
+    """Say whether a figure can be true; another one is taken as not told."""
+    fits = not isinstance(value, bool) and 0 <= value <= most
+    if not fits:
+        log.debug("a count or cost that is no number from 0 to %g is taken as not told", most)
+    return fits
 
 
 def seconds_until(value: str, now: float) -> Optional[float]:

@@ -54,6 +54,11 @@ def test_body_of_a_chat() -> None:
     assert reply.usage.model_dump() == {"requests": 1, "prompt_tokens": 2250, "completion_tokens": 60, "cost": None}
 
 
+def test_a_count_that_cannot_be_is_taken_as_not_told() -> None:
+    with FakeVision(chat(FORMAL, prompt_eval_count=int("9" * 4300), eval_count=10**16)) as server:
+        assert ask(server).usage == Usage(requests=1)
+
+
 def test_body_of_a_generate() -> None:
     counts = {"prompt_eval_count": 2000, "eval_count": 9, "context": [1, 2, 3]}
     answer = Says({"model": MODEL, "response": FORMAL, "done": True, "done_reason": "stop", **counts})

@@ -218,6 +218,29 @@ def test_reset_of_the_rate_limit_is_the_time_to_wait() -> None:
     assert busy.value.retry_after == 12.0
 
 
+def test_a_reset_in_other_digits_is_none() -> None:
+    limited = Says(error(429, "slow down").body, 429, {"X-RateLimit-Reset": "\xb2" * 13})
+    with FakeVision(limited) as server, pytest.raises(VisionBusy) as busy:
+        ask(public(server))
+    assert busy.value.retry_after is None
+
+
+@pytest.mark.parametrize("cost", [10**400, 1.7e308, -1.0, 10_000.01, True, "0.5", None])
+def test_a_cost_that_cannot_be_is_taken_as_not_told(cost: Any) -> None:
+    with FakeVision(completion(FORMAL, cost=cost)) as server:
+        assert ask(public(server)).usage.cost is None
+
+
+@pytest.mark.parametrize("tokens", [int("9" * 4300), 10**15 + 1, -1, 3.5, True, "7", None])
+def test_a_count_that_cannot_be_is_taken_as_not_told(tokens: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    usage = {"prompt_tokens": tokens, "completion_tokens": 10**15, "cost": 10_000}
+    with FakeVision(Says({**completion(FORMAL).body, "usage": usage})) as server:  # type: ignore[dict-item]
+        told = ask(public(server)).usage
+    assert told == Usage(requests=1, prompt_tokens=0, completion_tokens=10**15, cost=10_000.0)
+    assert ("taken as not told" in caplog.text) is isinstance(tokens, int)
+
+
 def test_no_request_leaves_without_a_key_or_with_one_that_is_none() -> None:
     with FakeVision() as server:
         for key in (SecretStr(""), SecretStr("sk-über")):
