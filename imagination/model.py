@@ -301,6 +301,9 @@ class VisionSettings(Frozen):
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as err:
             raise ValueError(f"values that JSON can hold ({err})") from err
+        wide = [key for key, given in value.items() if isinstance(given, (int, float)) and not abs(given) < 2**63]
+        if wide:
+            raise ValueError(f"{wide[0]} is a number beyond 64 bits, which no server takes")
         return value
 
     @model_validator(mode="after")

@@ -92,6 +92,13 @@ def test_an_address_with_a_secret_in_it_is_refused_without_it(tmp_path: Path, ad
     assert "base_url" in line and "SECRET" not in line
 
 
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "-9" + "9" * 18, "1.0e+300"])
+@pytest.mark.parametrize("option", ["seed", "temperature", "num_predict", "num_ctx"])
+def test_a_number_that_no_server_can_take_is_no_option(tmp_path: Path, option: str, value: str) -> None:
+    (line,) = problems(tmp_path, f"provider: ollama\nmodel: m\noptions:\n  {option}: {value}\n", load_vision)
+    assert line == f"file.yaml:3 options: {option} is a number beyond 64 bits, which no server takes"
+
+
 def test_the_key_is_in_no_message(tmp_path: Path) -> None:
     lines = problems(tmp_path, "provider: olama\napi_key: [sk-secret]\nmodel: x\n", load_vision)
     assert len(lines) == 2 and not any("sk-secret" in line for line in lines)
