@@ -14,7 +14,7 @@ from .doctor_files import Files, family_of
 from .doctor_generator import Sighting, address_in, machine_of
 from .errors import ConfigError, VisionBusy, VisionError, VisionTimedOut, VisionUnreachable
 from .model import Rules, VisionSettings
-from .ollama_wire import DEFAULT_NUM_CTX, keep_alive_value, ollama_url, same_model, text_of
+from .ollama_wire import DEFAULT_NUM_CTX, keep_alive_value, ollama_url, origins, same_model, text_of
 from .openrouter import is_public, openrouter_url
 from .openrouter_faults import NO_KEY_HINT
 from .providers import Wire, clean_key, count, is_sendable, items, mapping
@@ -126,7 +126,8 @@ def _ollama_wire(settings: VisionSettings, environ: Mapping[str, str]) -> Wire:
 
         return Wire("Ollama", str(start_vision()), timeout=settings.timeout, hint=hint)
     key = clean_key(settings.api_key, environ.get("OLLAMA_API_KEY"))
-    return Wire("Ollama", _ollama_address(settings, environ), key=key, timeout=settings.timeout, hint=hint)
+    found, named = _ollama_address(settings, environ), origins(settings.base_url, settings.api_key)
+    return Wire("Ollama", found, key=key, timeout=settings.timeout, hint=hint, origins=named)
 
 
 def _ollama_address(settings: VisionSettings, environ: Mapping[str, str]) -> str:

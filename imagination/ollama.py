@@ -31,7 +31,7 @@ from .ollama_wire import (
     text_of,
     trouble,
 )
-from .providers import HttpAnswer, Reply, Wire, count, items, mapping, short
+from .providers import HttpAnswer, Origins, Reply, Wire, count, items, mapping, short
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class Ollama:
         keep_alive: Union[int, str, None] = None,
         timeout: float = 180.0,
         key: Optional[SecretStr] = None,
+        origins: Origins = Origins(),  # noqa: B008  # frozen
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name = name
@@ -62,7 +63,7 @@ class Ollama:
         self._keep_alive, self._unloads = keep_alive_value(keep_alive)
         self._sleep = sleep
         hint = "start Ollama with: ollama serve (or set base_url in AIVis.yaml, or OLLAMA_HOST)"
-        self._wire = Wire("Ollama", ollama_url(base_url), key=key, timeout=timeout, hint=hint)
+        self._wire = Wire("Ollama", ollama_url(base_url), key=key, timeout=timeout, hint=hint, origins=origins)
         # Absent means true for thinking models since 0.12.4; false is accepted by every model (ollama.md §6).
         self._habits = Habits(num_ctx=count(self._options.get("num_ctx")) or DEFAULT_NUM_CTX, think=think or False)
 

@@ -10,9 +10,24 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
+from pydantic import SecretStr
+
 from .errors import VisionBusy, VisionError, VisionRefused
 from .model import Request, Usage
-from .providers import BrokenOff, HttpAnswer, Reply, count, full_text, items, mapping, picture_list, short, spent
+from .providers import (
+    BrokenOff,
+    HttpAnswer,
+    Origins,
+    Reply,
+    clean_key,
+    count,
+    full_text,
+    items,
+    mapping,
+    picture_list,
+    short,
+    spent,
+)
 
 DEFAULT_PORT = 11434
 DEFAULT_NUM_CTX = 8192  # two pictures of 1024 px take up to 2800 tokens: 4096 is too tight
@@ -33,6 +48,15 @@ def ollama_url(value: str = "") -> str:
     default = "" if found else f":{DEFAULT_PORT}"  # with a scheme the port is the scheme's own, as Ollama reads it
     path = re.sub(r"(^|/)(api|v1)(/.*)?$", "", "/" + path.strip("/")).rstrip("/")
     return f"{scheme}://{user}{at}{host}{port or default}{path}"
+
+
+def origins(address: Optional[str], key: Optional[SecretStr], place: str = "base_url") -> Origins:
+    """Where the address and the key of an Ollama server come from: AIVis.yaml (`place` there), else the environment."""
+    has_key = bool(clean_key(key).get_secret_value())
+    return Origins(
+        f"{place} in AIVis.yaml" if address else "OLLAMA_HOST",
+        "api_key in AIVis.yaml" if has_key else "OLLAMA_API_KEY",
+    )
 
 
 def _host_and_port(authority: str) -> Tuple[str, str]:

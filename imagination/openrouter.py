@@ -18,7 +18,7 @@ from .errors import ConfigError, VisionRefused
 from .model import Request, Usage
 from .openrouter_dialect import Think, concede, first_dialect, request_body
 from .openrouter_faults import NO_KEY_HINT, Asked, fault_in, read_reply, text_of, trouble, usage_in
-from .providers import Reply, Wire, is_sendable, items, mapping, parts_of, short, spent
+from .providers import Origins, Reply, Wire, is_sendable, items, mapping, parts_of, short, spent
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class OpenRouter:
         think: Think = None,
         data_collection: Optional[str] = None,
         timeout: float = 180.0,
+        origins: Origins = Origins(),  # noqa: B008  # frozen
         public: Optional[bool] = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -74,7 +75,7 @@ class OpenRouter:
         headers = {"X-OpenRouter-Title": "Iterative Imagination"} if self._public else {}
         service = "OpenRouter" if self._public else "The vision server"
         hint = "Check the network." if self._public else "Start it, or set base_url in AIVis.yaml."
-        self._wire = Wire(service, url, key=self._key, timeout=timeout, headers=headers, hint=hint)
+        self._wire = Wire(service, url, key=self._key, timeout=timeout, headers=headers, hint=hint, origins=origins)
         self._asked = Asked(model, "OpenRouter" if self._public else self._wire.address, self._public, self._key)
         self._dialect = first_dialect(self._public, think)
 

@@ -24,6 +24,7 @@ from typing_extensions import Literal, Protocol
 from .deadline import within
 from .errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
 from .model import MOST_COUNTED, Picture, Request, Usage
+from .surroundings import hindrance
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -261,6 +262,14 @@ def _long_text(text: str) -> bytes:
 # --- the exchange -----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Origins:
+    """Where address and key were written, for messages: that is where they can be mended."""
+
+    address: str = "base_url in AIVis.yaml"
+    key: str = "api_key in AIVis.yaml"
+
+
 class Wire:
     """One server: its address, its key and how long it may take.
 
@@ -277,6 +286,7 @@ class Wire:
         timeout: float = 180.0,
         headers: Optional[Mapping[str, str]] = None,
         hint: str = "",
+        origins: Origins = Origins(),  # frozen
     ) -> None:
         self.service = service  # as messages call it: "Ollama"
         self.base = base
@@ -284,6 +294,7 @@ class Wire:
         self.timeout = timeout
         self.hint = hint  # what to do when it cannot be reached
         self._headers = dict(headers or {})
+        self._origins = origins
 
     @property
     def address(self) -> str:
@@ -299,10 +310,13 @@ class Wire:
         return self._call("POST", path, body, min(self.timeout, CHECK_TIMEOUT) if quick else self.timeout)
 
     def _call(self, method: str, path: str, body: Optional[Mapping[str, Any]], timeout: float) -> HttpAnswer:
+        if not is_sendable(self.key):
+            told = f"the key for {self.service} ({self._origins.key}) has characters that cannot be in a key"
+            raise spent(VisionRefused(told, f"Copy the key anew into {self._origins.key}.", lasting=True), Usage())
         started = time.monotonic()
         try:
             answer = within(2 * timeout, lambda: self._exchange(method, path, body, timeout))
-        except (TimeoutError, requests.RequestException, ValueError) as err:
+        except (OSError, ValueError) as err:  # those of `requests` are all among them
             trouble = self._translate(err, timeout)
             log.debug("%s %s%s: %s", method, self.address, path, trouble)
             raise trouble from err
@@ -335,6 +349,9 @@ class Wire:
     def _translate(self, err: Exception, timeout: float) -> VisionError:
         """An error of `requests` in our words. Its own text is not repeated: it may quote the URL with a password."""
         where = f"{self.service} at {self.address}"
+        hindered = None if _is_loopback(self.base) else hindrance(err, self.base, where)
+        if hindered is not None:
+            return hindered
         if isinstance(err, _TooLarge):
             return VisionBusy(f"{where} sent more than {MAX_BODY // 2**20} MB and was not heard out")
         if isinstance(err, requests.exceptions.ConnectTimeout):
@@ -348,7 +365,8 @@ class Wire:
             return VisionUnreachable(f"{where} cannot be reached", self.hint)
         if isinstance(err, requests.exceptions.ContentDecodingError):
             return VisionBusy(f"{where} sent a body that cannot be decoded")
-        return VisionRefused(f"{where} cannot be asked: {type(err).__name__}", "Check base_url.", lasting=True)
+        told = f"{where} cannot be asked: {self._origins.address} is no address of a server ({type(err).__name__})"
+        return VisionRefused(told, f"Write {self._origins.address} as http://host:port.", lasting=True)
 
 
 class _TooLarge(ValueError):

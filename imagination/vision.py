@@ -7,12 +7,11 @@ caller's work; only a sentence that asks for a better reply is added on the way.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from concurrent.futures import Future, wait
 from dataclasses import replace
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
 
 from pydantic import SecretStr
 
@@ -20,14 +19,15 @@ from .deadline import TICK
 from .errors import ConfigError, UnreadableReply, VisionBusy, VisionError, VisionRefused, VisionTimedOut
 from .model import Answer, CallRecord, Request, Usage, VisionSettings
 from .ollama import Ollama
+from .ollama_wire import origins
 from .openrouter import OpenRouter, is_public, openrouter_url
-from .providers import Provider, Reply, clean_key, usage_of
+from .providers import Origins, Provider, Reply, clean_key, usage_of
 from .vision_policy import (
-    FIRST_SEED,
     LONGEST_WAIT,
     Attempt,
     CutOff,
     Readout,
+    first_attempt,
     looking,
     next_attempt,
     read_part,
@@ -120,11 +120,11 @@ class Vision:
     ) -> Vision:
         """Build from AIVis.yaml. `environ` may hold OLLAMA_HOST, OLLAMA_API_KEY and OPENROUTER_API_KEY."""
         start = start_builtin or _start_builtin
-        key, url = settings.api_key, settings.base_url or ""
-        backends = [_backend(settings, settings.provider, settings.model, url, key, environ, sleep, start)]
+        key = settings.api_key
+        backends = [_backend(settings, settings.provider, settings.model, "base_url", key, environ, sleep, start)]
         if settings.fallback_provider:
-            model, url = settings.fallback_model or "", settings.fallback_base_url or ""
-            backends.append(_backend(settings, settings.fallback_provider, model, url, None, environ, sleep, start))
+            name, model, place = settings.fallback_provider, settings.fallback_model or "", "fallback_base_url"
+            backends.append(_backend(settings, name, model, place, None, environ, sleep, start))
         return cls(
             backends,
             retries=settings.retries,
@@ -353,13 +353,14 @@ def _backend(
     settings: VisionSettings,
     name: str,
     model: str,
-    base_url: str,
+    place: str,
     key: Optional[SecretStr],
     environ: Mapping[str, str],
     sleep: Callable[[float], None],
     start_builtin: Callable[[], str],
 ) -> Backend:
-    """The provider `name` of the settings; `key` and `base_url` are its own, the rest is shared."""
+    """The provider `name` of the settings; `key` and what `place` names, its address, are its own, the rest is shared."""
+    base_url = getattr(settings, place) or ""
     model = model.strip() or name
     if name == "openrouter":
         make: Callable[[], Provider] = lambda: OpenRouter(  # noqa: E731
@@ -369,6 +370,7 @@ def _backend(
             think=settings.think,
             data_collection=settings.data_collection,
             timeout=settings.timeout,
+            origins=Origins(f"{place} in AIVis.yaml"),
         )
         return Backend(name, model, make, Attempt(max_tokens=settings.max_tokens))
     is_builtin = name == "builtin"
@@ -384,26 +386,8 @@ def _backend(
             keep_alive=settings.keep_alive,
             timeout=settings.timeout,
             key=SecretStr("") if is_builtin else clean_key(key, environ.get("OLLAMA_API_KEY")),
+            origins=origins(base_url, key, place),
             sleep=sleep,
         )
 
-    return Backend(name, "builtin" if is_builtin else model, make_ollama, _first_of(settings))
-
-
-def _first_of(settings: VisionSettings) -> Attempt:
-    """How requests to Ollama begin: what its `options` say of seed, temperature and length goes before our defaults."""
-    options = settings.options
-    return Attempt(
-        seed=_number(options.get("seed"), FIRST_SEED, int),
-        temperature=_number(options.get("temperature"), 0.0, float),
-        max_tokens=_number(options.get("num_predict"), settings.max_tokens, int),
-    )
-
-
-N = TypeVar("N", int, float)
-
-
-def _number(value: Any, default: N, kind: Callable[[Any], N]) -> N:
-    """`value` as a number, or `default` where it is none."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return kind(value) if is_number else default
+    return Backend(name, "builtin" if is_builtin else model, make_ollama, first_attempt(settings))

@@ -5,12 +5,13 @@ Sources: the spec ("Shared behaviour"), contracts ollama.md §13, openrouter.md 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from .errors import UnreadableReply, VisionError
-from .model import Request
+from .model import Request, VisionSettings
 from .providers import BrokenOff, Reply
 from .replies import parse_reply
 
@@ -39,6 +40,25 @@ class Attempt:
     failures: int = 0  # of those that `retries` counts
     repaired: bool = False  # the one request after an unreadable reply is used up
     lengthened: bool = False  # the one request after a cut reply is used up
+
+
+def first_attempt(settings: VisionSettings) -> Attempt:
+    """How requests to Ollama begin: what its `options` say of seed, temperature and length goes before our defaults."""
+    options = settings.options
+    return Attempt(
+        seed=_number(options.get("seed"), FIRST_SEED, int),
+        temperature=_number(options.get("temperature"), 0.0, float),
+        max_tokens=_number(options.get("num_predict"), settings.max_tokens, int),
+    )
+
+
+N = TypeVar("N", int, float)
+
+
+def _number(value: Any, default: N, kind: Callable[[Any], N]) -> N:
+    """`value` as a number, or `default` where it is none."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return kind(value) if is_number else default
 
 
 def next_attempt(attempt: Attempt, trouble: VisionError, retries: int, retry_delay: float) -> Optional[Attempt]:
