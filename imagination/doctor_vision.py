@@ -13,7 +13,7 @@ from .display import clean
 from .doctor_files import Files, family_of
 from .doctor_generator import Sighting, address_in, machine_of
 from .errors import ConfigError, VisionBusy, VisionError, VisionTimedOut, VisionUnreachable
-from .model import Rules, VisionSettings
+from .model import MOST_COST, MOST_COUNTED, Rules, VisionSettings
 from .ollama_wire import DEFAULT_NUM_CTX, keep_alive_value, ollama_url, origins, same_model, text_of
 from .openrouter import is_public, openrouter_url
 from .openrouter_faults import NO_KEY_HINT
@@ -209,11 +209,12 @@ def limits_left(wire: Wire) -> str:
     assert is_sendable(wire.key)
     data = mapping(mapping(wire.get("/key").body).get("data"))
     left, limit = data.get("limit_remaining"), data.get("limit")
-    known = [number for number in (left, limit) if isinstance(number, (int, float))]
+    known = [number for number in (left, limit) if isinstance(number, (int, float)) and abs(number) <= MOST_COST]
     told = f"${known[0]:.2f} of ${known[1]:.2f} left" if len(known) == 2 else "it has no limit of its own"
     day = mapping(data.get("free_model_daily_requests"))
-    rest = f"; free models today: {day['remaining']} requests left" if isinstance(day.get("remaining"), int) else ""
-    return told + rest
+    remaining = day.get("remaining")
+    is_told = isinstance(remaining, int) and abs(remaining) <= MOST_COUNTED
+    return told + (f"; free models today: {remaining} requests left" if is_told else "")
 
 
 # --- one GPU for both ---------------------------------------------------------------------------------------------------

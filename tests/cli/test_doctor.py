@@ -444,6 +444,8 @@ def test_a_package_that_both_built_in_engines_need_is_told_once(desk: Desk) -> N
             {"limit": None, "free_model_daily_requests": {"used": 8, "limit": 50, "remaining": 42}},
             "it has no limit of its own; free models today: 42 requests left",
         ),
+        ({"limit": 10**400, "limit_remaining": 1.7e308}, "it has no limit of its own"),
+        ({"limit": 10, "free_model_daily_requests": {"remaining": 10**400}}, "it has no limit of its own"),
     ],
 )
 def test_what_a_key_may_still_spend(data: Dict[str, Any], told: str) -> None:
