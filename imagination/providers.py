@@ -24,6 +24,7 @@ from typing_extensions import Literal, Protocol
 from .deadline import within
 from .errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
 from .model import MOST_COUNTED, Picture, Request, Usage
+from .sessions import Session
 from .surroundings import hindrance
 
 log = logging.getLogger(__name__)
@@ -326,7 +327,7 @@ class Wire:
 
     def _exchange(self, method: str, path: str, body: Optional[Mapping[str, Any]], timeout: float) -> HttpAnswer:
         ends = time.monotonic() + 2 * timeout
-        with requests.Session() as session:
+        with Session() as session:
             session.trust_env = not _is_loopback(self.base)  # a proxy cannot reach our own machine
             with session.request(
                 method,
@@ -335,7 +336,6 @@ class Wire:
                 headers={**self._headers, **({} if body is None else {"Content-Type": "application/json"})},
                 auth=_Login(self.base, self.key),
                 timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
-                allow_redirects=False,  # a redirected POST would arrive as a GET
                 stream=True,
             ) as response:
                 text = _read(response, ends).decode("utf-8", "replace")

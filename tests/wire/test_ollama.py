@@ -14,7 +14,7 @@ from vision_samples import FORMAL, PICTURES, SCHEMA, request
 from imagination.errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
 from imagination.model import Request, Usage
 from imagination.ollama import Ollama
-from imagination.providers import BrokenOff, Reply, usage_of
+from imagination.providers import MAX_BODY, BrokenOff, Reply, usage_of
 
 MODEL = "qwen3-vl:4b"
 QUESTION = request()
@@ -228,6 +228,12 @@ def test_redirect_is_not_followed() -> None:
     with FakeVision(Says("", 301, {"Location": "/elsewhere"})) as server, pytest.raises(VisionRefused, match="301"):
         ask(server)
     assert len(server.asked) == 1
+
+
+def test_a_redirect_is_not_heard_out_beyond_the_limit_either() -> None:
+    endless = Says(" " * (MAX_BODY + 2**20), 302, {"Location": "/elsewhere"}, break_off=True)
+    with FakeVision(endless) as server, pytest.raises(VisionBusy, match="sent more than 32 MB"):
+        ask(server, timeout=20)
 
 
 def test_key_is_in_no_message_log_or_repr(caplog: pytest.LogCaptureFixture) -> None:
