@@ -24,6 +24,7 @@ from typing_extensions import Literal, Protocol
 from .deadline import within
 from .errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
 from .model import MOST_COUNTED, Picture, Request, Usage
+from .redaction import redacted, tail_of
 from .sessions import Session
 from .surroundings import hindrance
 
@@ -33,6 +34,7 @@ T = TypeVar("T")
 CONNECT_TIMEOUT = 10.0  # s; openrouter.md §12
 CHECK_TIMEOUT = 20.0  # s; a server that lists its models slower than this is not usable
 DEAREST = 10_000.0  # USD; no exchange costs more
+LONG_PASSWORD = 8  # characters; a shorter one of an address may be a word, which would be missing in honest answers
 MAX_BODY = 32 * 2**20  # bytes; the longest honest body, OpenRouter's list of models, is about 1 MB
 
 
@@ -180,9 +182,8 @@ def is_sendable(key: SecretStr) -> bool:
 
 
 def key_tail(key: SecretStr) -> str:
-    """The last four characters, enough to tell keys apart; none of a key that is hardly longer."""
-    value = key.get_secret_value()
-    return f"…{value[-4:]}" if len(value) >= 12 else "…"
+    """What messages may show of a key."""
+    return tail_of(key.get_secret_value())
 
 
 def parts_of(url: str) -> SplitResult:
@@ -343,8 +344,9 @@ class Wire:
                 return HttpAnswer(response.status_code, headers, self._redacted(text))
 
     def _redacted(self, text: str) -> str:
-        key = self.key.get_secret_value()
-        return text.replace(key, key_tail(self.key)) if len(key) >= 4 else text
+        password = unquote(parts_of(self.base).password or "")
+        without_key = redacted(text, self.key.get_secret_value())
+        return redacted(without_key, password) if len(password) >= LONG_PASSWORD else without_key
 
     def _translate(self, err: Exception, timeout: float) -> VisionError:
         """An error of `requests` in our words. Its own text is not repeated: it may quote the URL with a password."""

@@ -247,6 +247,12 @@ def test_key_is_in_no_message_log_or_repr(caplog: pytest.LogCaptureFixture) -> N
     assert "very-secret" not in shown and "…0123" in refused.value.message
 
 
+def test_password_of_the_address_is_in_no_message() -> None:
+    with FakeVision(error("no such user joe:opensesame", 401)) as server, pytest.raises(VisionRefused) as refused:
+        again(Ollama(MODEL, server.url.replace("//", "//joe:open%73esame@")))
+    assert "no such user joe:…" in refused.value.message and "sesame" not in refused.value.message
+
+
 def test_pictures_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with FakeVision(chat(FORMAL)) as server:
