@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List
 from urllib.parse import quote
 
 import pytest
@@ -84,15 +84,78 @@ def test_a_key_that_others_can_read_is_warned_of(tmp_path: Path, mode: int, seen
     assert [("chmod 600" in line and "OPENROUTER_API_KEY" in line) for line in found] == [True] * seen
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), "-c", "user.name=n", "-c", "user.email=n@example.org", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@needs_git
 def test_a_key_that_git_tracks_is_warned_of(tmp_path: Path) -> None:
     path = settings_file(tmp_path, 0o600)
-    git = ["git", "-C", str(tmp_path)]
-    subprocess.run([*git, "init", "-q"], check=True)
+    git(tmp_path, "init")
     assert exposures(path, "ollama") == []
-    subprocess.run([*git, "add", "AIVis.yaml"], check=True)
+    git(tmp_path, "add", "AIVis.yaml")
     (line,) = exposures(path, "ollama")
     assert line.startswith("git tracks it") and "OLLAMA_API_KEY" in line
+
+
+@needs_git
+@pytest.mark.skipif(os.name != "posix", reason="links need rights there")
+def test_a_key_is_looked_for_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "dotfiles").mkdir()
+    (tmp_path / "project").mkdir()
+    real, link = settings_file(tmp_path / "dotfiles", 0o600), tmp_path / "project" / "AIVis.yaml"
+    link.symlink_to(real)
+    git(tmp_path / "project", "init")
+    git(tmp_path / "project", "add", "AIVis.yaml")
+    assert exposures(link, "ollama") == []  # where it leads is all that is tracked
+    git(tmp_path / "dotfiles", "init")
+    git(tmp_path / "dotfiles", "add", "AIVis.yaml")
+    (line,) = exposures(link, "ollama")
+    assert line.startswith(f"git tracks {real.resolve()}, to which it leads, and the key with it")
+
+
+@needs_git
+def test_another_repository_of_the_environment_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = settings_file(tmp_path, 0o600)
+    git(tmp_path, "init")
+    git(tmp_path, "add", "AIVis.yaml")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    assert len(exposures(path, "ollama")) == 1
+
+
+@needs_git
+@pytest.mark.skipif(os.name != "posix", reason="the commands are those of a shell")
+@pytest.mark.parametrize("lacking", [False, True], ids=["to hear of changes", "to fetch what is lacking"])
+def test_no_command_that_a_repository_names_is_run(tmp_path: Path, lacking: bool) -> None:
+    path, ran = settings_file(tmp_path, 0o600), tmp_path.parent / f"{tmp_path.name}.ran"
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    settings = _partial_clone(tmp_path, f"touch {ran}; false") if lacking else {"core.fsmonitor": f"touch {ran}; false"}
+    for name, value in settings.items():
+        git(tmp_path, "config", name, value)
+    exposures(path, "ollama")
+    assert not ran.exists()
+
+
+def _partial_clone(folder: Path, command: str) -> Dict[str, str]:
+    """Make `folder` lack something that git needs to list its files; the settings tell how it is fetched."""
+    (folder / "outside").mkdir()
+    (folder / "outside" / "file").write_text("x", encoding="utf-8")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "all")
+    try:
+        git(folder, "sparse-checkout", "set", "--cone", "--sparse-index", "inside")
+    except subprocess.CalledProcessError:
+        pytest.skip("a git that has no sparse index")
+    tree = git(folder, "rev-parse", "HEAD:outside")
+    (folder / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    origin = {"url": str(folder), "promisor": "true", "uploadpack": command}
+    settings = {f"remote.origin.{name}": value for name, value in origin.items()}
+    return {"core.repositoryFormatVersion": "1", "extensions.partialClone": "origin", **settings}
 
 
 def test_a_run_warns_of_it_with_file_and_line(tmp_path: Path) -> None:
