@@ -22,6 +22,7 @@ from typing import Callable, Iterator, List, Mapping, Optional, Sequence
 from pydantic import Field, ValidationError
 
 from .errors import ServiceError, StoreError
+from .exposure import HOMES
 from .model import Frozen
 
 FOLDER = ".iterative-imagination"
@@ -162,8 +163,10 @@ def _windows_identity(pid: int) -> Optional[str]:
 def spawn(command: Sequence[str], folder: Path, log: Path, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start `command` so that it needs nothing of us: no terminal, no pipe, a session and a log of its own.
 
-    The log of the time before is kept as LOG.1. Raises ServiceError when it cannot be started.
+    The keys stay here: none is for a server of ours, and ComfyUI lends its environment to every custom node. The log of
+    the time before is kept as LOG.1. Raises ServiceError when it cannot be started.
     """
+    lent = {name: value for name, value in environ.items() if name not in HOMES.values()}
     try:
         if log.exists():
             log.replace(log.with_name(log.name + ".1"))
@@ -171,7 +174,7 @@ def spawn(command: Sequence[str], folder: Path, log: Path, environ: Mapping[str,
             return subprocess.Popen(
                 list(command),
                 cwd=folder,
-                env=dict(environ),
+                env=lent,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -48,6 +48,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
         end(each, 0.1)
 
 
+def test_no_key_is_lent_to_what_is_started(tmp_path: Path) -> None:
+    keys = {"OPENROUTER_API_KEY": "sk-or-v1-0123456789", "OLLAMA_API_KEY": "0123456789abcdef"}
+    spawn([sys.executable, "-c", SHOWING], tmp_path, tmp_path / "log", {**os.environ, **keys, "OTHER": "it"}).wait()
+    assert tail(tmp_path / "log") == ["None None it"]
+
+
+SHOWING = "from os import environ as e; print(e.get('OPENROUTER_API_KEY'), e.get('OLLAMA_API_KEY'), e.get('OTHER'))"
 WAITING = "import time; print('ready', flush=True); time.sleep(60)"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + WAITING
 PARENT = (
