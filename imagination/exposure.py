@@ -1,4 +1,4 @@
-"""Who else can see a key that stands in a settings file: other users of the machine, and whoever gets the repository."""
+"""Who else can see a secret that stands in a settings file: other users of the machine, and whoever gets the repository."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ CONFIGURED = "GIT_CONFIG_"  # and the user's rules for folders of others (safe.d
 PATIENCE = 5.0  # s for git, which may wait for a disk
 
 
-def exposures(path: Path, provider: str) -> List[str]:
-    """What exposes the key in `path`, each as a warning that says what to do."""
-    instead = f"put the key into {HOMES.get(provider, 'OPENROUTER_API_KEY')} instead"
+def exposures(path: Path, secret: str, instead: str) -> List[str]:
+    """What exposes the `secret` ("key") in `path`, each as a warning that says what to do; `instead`: to be rid of it there."""
     shown = shlex.quote(str(path))
     found = []
     if _others_can_read(path):
-        found.append(f"other users of this machine can read the key in it: chmod 600 {shown}, or {instead}")
+        found.append(f"other users of this machine can read the {secret} in it: chmod 600 {shown}, or {instead}")
     real = path.resolve()  # of a link git tracks no more than where it leads
     if _is_tracked(real):
         it = f"{real}, to which it leads" if path.is_symlink() else "it"
         found.append(
-            f"git tracks {it}, and the key with it: {instead}, and draw a new one where the commit has left this machine"
+            f"git tracks {it}, and the {secret} with it: {instead}, and draw a new one where the commit has left this machine"
         )
     return found
 

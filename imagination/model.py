@@ -286,6 +286,7 @@ class VisionSettings(Frozen):
         try:
             parts = urlsplit(text if "://" in text else f"//{text}")
             fits = bool(parts.hostname) and parts.scheme in ("", "http", "https") and (parts.port or 1) > 0
+            fits = fits and "\\" not in text  # which ends the host for some readers, and not for others
         except ValueError:
             fits = False
         if not fits:

@@ -7,6 +7,7 @@ error of `requests` becomes one of ours, and the key is taken out of whatever a 
 from __future__ import annotations
 
 import functools
+import ipaddress
 import json
 import logging
 import re
@@ -200,9 +201,13 @@ def public_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or "the configured address"
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether the address is this machine's own; a name such as 127.0.0.1.example.org is none."""
     host = parts_of(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _Login(requests.auth.AuthBase):
@@ -329,7 +334,7 @@ class Wire:
     def _exchange(self, method: str, path: str, body: Optional[Mapping[str, Any]], timeout: float) -> HttpAnswer:
         ends = time.monotonic() + 2 * timeout
         with Session() as session:
-            session.trust_env = not _is_loopback(self.base)  # a proxy cannot reach our own machine
+            session.trust_env = not is_loopback(self.base)  # a proxy cannot reach our own machine
             with session.request(
                 method,
                 self.base + path,

@@ -17,7 +17,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Tuple, Union
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from rich.console import Console
 
@@ -352,9 +352,6 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
     run = foresee(store, setup, reset=order.reset, resume_from=order.resume_from, seeding=seeding)
     if seeding is not None:
         run += f", seeded from the ranking of {seeding.run_id} ({seeding.mode})"
-    with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
-        ready = preflight(setup, generator, eyes, _names_of(setup, seeding))
-    warnings = (*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store), *ready.warnings)
     lines = [
         f"project    {setup.project.name} ({setup.project.root})",
         f"rules      {len(setup.rules.acceptance_criteria)} criteria, {len(setup.rules.questions)} questions, "
@@ -364,13 +361,23 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
         f"input      {setup.source_size[0]}x{setup.source_size[1]} px as it will be sent",
         f"workflow   {setup.workflow.path}",
         f"settings   {settings_line(sampling_in_force(setup.workflow, setup.generation))}",
-        f"generator  {ready.comfyui}",
         f"vision     {_models_named(setup)}",
-        *(f"warning    {clean(text)}" for text in warnings),
-        "ready: a run would start (nothing was changed)",
+        *_warned((*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store))),
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    _say(lines)  # before anything is asked: a warning may be of who is asked, and with which key
+    with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
+        ready = preflight(setup, generator, eyes, _names_of(setup, seeding))
+    _say([f"generator  {ready.comfyui}", *_warned(ready.warnings), "ready: a run would start (nothing was changed)"])
     return 0
+
+
+def _warned(warnings: Sequence[str]) -> List[str]:
+    return [f"warning    {clean(text)}" for text in warnings]
+
+
+def _say(lines: Sequence[str]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
 
 
 def _strategy_told(project: ProjectSettings) -> str:

@@ -5,6 +5,7 @@ All problems of all files are told together. Reading is all that happens here, s
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
@@ -12,9 +13,9 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 from . import images
 from .config import Loaded, load_generation, load_rules, load_texts, load_vision, rules_hash
 from .errors import ConfigError
-from .exposure import exposures
 from .model import Generation, Prompts, Rules, Sampling, VisionSettings
 from .prompts import Templates
+from .vision_remarks import remarks
 from .workflow import Graph, Targets, current, read_workflow, require, trace
 from .workspace import Project
 
@@ -71,8 +72,7 @@ def read_setup(project: Project, generation_path: Optional[Path] = None, picture
         *vision.warnings,
         *templates[1],
         *_remarks(project, rules),
-        *_idle(vision),
-        *_exposed(vision),
+        *remarks(vision, os.environ),
     ]
     return Setup(
         project=project,
@@ -172,36 +172,6 @@ def _remarks(project: Project, rules: Loaded[Rules]) -> List[str]:
             f"{project.root / 'prompts.yaml'} is not read; move it to {project.root / 'config' / 'prompts.yaml'}"
         )
     return remarks
-
-
-# settings of AIVis.yaml and the providers that read them
-_READERS = {
-    "api": {"ollama"},
-    "options": {"ollama"},
-    "keep_alive": {"ollama"},
-    "data_collection": {"openrouter"},
-}
-
-
-def _idle(vision: Loaded[VisionSettings]) -> List[str]:
-    """Settings that were written down but that nothing reads: better told than silently without effect."""
-    record = vision.record
-    providers = {record.provider, record.fallback_provider}
-    idle = {key: f"is {'/'.join(readers)}'s alone" for key, readers in _READERS.items() if not readers & providers}
-    if record.provider == "builtin":
-        idle.update(base_url="is not for the built-in engine", api_key="is not for the built-in engine")
-    if record.fallback_provider in (None, "builtin"):
-        idle["fallback_base_url"] = "goes with a fallback_provider that has an address"
-    written = [key for key in idle if key in record.model_fields_set and getattr(record, key) is not None]
-    return [f"{vision.document.place((key,))} {idle[key]} and has no effect here" for key in written]
-
-
-def _exposed(vision: Loaded[VisionSettings]) -> List[str]:
-    """A key in the file that others get to see."""
-    record, document = vision.record, vision.document
-    if record.api_key is None or not record.api_key.get_secret_value().strip():
-        return []
-    return [f"{document.place(('api_key',))}: {text}" for text in exposures(document.path, record.provider)]
 
 
 class _Told:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Sequence
 
 import pytest
 import yaml
@@ -561,13 +561,26 @@ def test_terms_that_contradict_each_other_are_warned_of_before_a_run(desk: Desk)
         assert result.exit_code == 0 and '"sunset" is banned' in result.output, result.output
 
 
+@pytest.mark.parametrize("words", [("--dry-run",), ()])
+def test_who_is_sent_the_key_is_told_before_anybody_is(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, words: Sequence[str]
+) -> None:
+    project = desk.project()
+    vision = {"provider": "openrouter", "model": "m", "base_url": "http://nowhere.invalid", "retries": 0, "timeout": 1}
+    desk.write(project / "config" / "AIVis.yaml", vision)
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-v1-0123456789abcdef")
+    told = desk.run("--project", "p", *words).output.replace("\n", " ")
+    assert told.index("the key of OPENROUTER_API_KEY goes to nowhere.invalid") < told.index("cannot be reached")
+
+
 def test_nobody_reading_ends_no_run(desk: Desk) -> None:
     project = desk.project()
-    command = f"{sys.executable} -m imagination.cli --project p --workspace {desk.root} | head -n 1"
-    shell = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command}"], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-    assert "Traceback" not in shell.stderr
+    for words in ("--dry-run", ""):
+        command = f"{sys.executable} -m imagination.cli --project p --workspace {desk.root} {words} | head -n 1"
+        shell = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {command}"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        )
+        assert "Traceback" not in shell.stderr
     assert checkpoint(project)["status"] == "passed"
 
 

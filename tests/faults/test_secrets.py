@@ -70,6 +70,9 @@ def test_the_key_is_nowhere(tmp_path: Path, fault: Any, caplog: pytest.LogCaptur
             assert not any(form.encode() in path.read_bytes() for form in FORMS), path
 
 
+INSTEAD = "put it elsewhere"
+
+
 def settings_file(folder: Path, mode: int) -> Path:
     path = folder / "AIVis.yaml"
     path.write_text(f"provider: openrouter\nmodel: m\napi_key: {KEY}\n", encoding="utf-8")
@@ -80,8 +83,8 @@ def settings_file(folder: Path, mode: int) -> Path:
 @pytest.mark.skipif(os.name != "posix", reason="a mode says nothing there")
 @pytest.mark.parametrize(("mode", "seen"), [(0o600, False), (0o640, True), (0o604, True), (0o644, True)])
 def test_a_key_that_others_can_read_is_warned_of(tmp_path: Path, mode: int, seen: bool) -> None:
-    found = exposures(settings_file(tmp_path, mode), "openrouter")
-    assert [("chmod 600" in line and "OPENROUTER_API_KEY" in line) for line in found] == [True] * seen
+    found = exposures(settings_file(tmp_path, mode), "key", INSTEAD)
+    assert [("chmod 600" in line and INSTEAD in line) for line in found] == [True] * seen
 
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
@@ -96,10 +99,10 @@ def git(folder: Path, *arguments: str) -> str:
 def test_a_key_that_git_tracks_is_warned_of(tmp_path: Path) -> None:
     path = settings_file(tmp_path, 0o600)
     git(tmp_path, "init")
-    assert exposures(path, "ollama") == []
+    assert exposures(path, "key", INSTEAD) == []
     git(tmp_path, "add", "AIVis.yaml")
-    (line,) = exposures(path, "ollama")
-    assert line.startswith("git tracks it") and "OLLAMA_API_KEY" in line
+    (line,) = exposures(path, "key", INSTEAD)
+    assert line.startswith("git tracks it") and INSTEAD in line
 
 
 @needs_git
@@ -111,10 +114,10 @@ def test_a_key_is_looked_for_where_a_link_leads(tmp_path: Path) -> None:
     link.symlink_to(real)
     git(tmp_path / "project", "init")
     git(tmp_path / "project", "add", "AIVis.yaml")
-    assert exposures(link, "ollama") == []  # where it leads is all that is tracked
+    assert exposures(link, "key", INSTEAD) == []  # where it leads is all that is tracked
     git(tmp_path / "dotfiles", "init")
     git(tmp_path / "dotfiles", "add", "AIVis.yaml")
-    (line,) = exposures(link, "ollama")
+    (line,) = exposures(link, "key", INSTEAD)
     assert line.startswith(f"git tracks {real.resolve()}, to which it leads, and the key with it")
 
 
@@ -124,7 +127,7 @@ def test_another_repository_of_the_environment_is_not_asked(tmp_path: Path, monk
     git(tmp_path, "init")
     git(tmp_path, "add", "AIVis.yaml")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
-    assert len(exposures(path, "ollama")) == 1
+    assert len(exposures(path, "key", INSTEAD)) == 1
 
 
 @needs_git
@@ -137,7 +140,7 @@ def test_no_command_that_a_repository_names_is_run(tmp_path: Path, lacking: bool
     settings = _partial_clone(tmp_path, f"touch {ran}; false") if lacking else {"core.fsmonitor": f"touch {ran}; false"}
     for name, value in settings.items():
         git(tmp_path, "config", name, value)
-    exposures(path, "ollama")
+    exposures(path, "key", INSTEAD)
     assert not ran.exists()
 
 
