@@ -12,7 +12,7 @@ from .config import Loaded
 from .exposure import HOMES, exposures
 from .model import VisionSettings
 from .ollama_wire import ollama_url
-from .openrouter import openrouter_url
+from .openrouter import is_public, openrouter_url
 from .providers import clean_key, is_loopback, parts_of
 
 PUBLIC = "openrouter.ai"  # itself, which knows more settings than other servers of its shape
@@ -21,7 +21,7 @@ _READERS = {
     "api": {"ollama"},
     "options": {"ollama"},
     "keep_alive": {"ollama"},
-    "data_collection": {"openrouter"},
+    "data_collection": {PUBLIC},
 }
 
 
@@ -56,7 +56,10 @@ def _asked(settings: VisionSettings) -> List[_Asked]:
 def _idle(vision: Loaded[VisionSettings]) -> List[str]:
     """Settings that were written down but that nothing reads: better told than silently without effect."""
     record = vision.record
-    readers = {each.provider for each in _asked(record)}
+    asked = _asked(record)
+    readers = {each.provider for each in asked} | {
+        PUBLIC for each in asked if each.provider == "openrouter" and is_public(each.url)
+    }
     idle = {key: f"is {'/'.join(of)}'s alone" for key, of in _READERS.items() if not of & readers}
     if record.provider == "builtin":
         idle.update(base_url="is not for the built-in engine", api_key="is not for the built-in engine")

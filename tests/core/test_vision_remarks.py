@@ -72,6 +72,8 @@ def test_without_a_key_nothing_is_sent(tmp_path: Path) -> None:
         (OPENROUTER + "data_collection: deny\n", None),
         (OPENROUTER + "base_url: https://openrouter.ai/api/v1\ndata_collection: deny\n", None),
         (FALLBACK + "data_collection: deny\n", None),
+        (OPENROUTER + "data_collection: deny\nbase_url: http://localhost/v1\n", "3 data_collection is openrouter.ai's alone"),
+        (OLLAMA + "data_collection: deny\nbase_url: http://openrouter.ai\n", "3 data_collection is openrouter.ai's alone"),
         (OPENROUTER + "keep_alive: 0\n", "3 keep_alive is ollama's alone"),
         ("provider: builtin\nbase_url: http://gpu-box\n", "2 base_url is not for the built-in engine"),
         (OLLAMA + "fallback_base_url: http://gpu-box\n", "3 fallback_base_url goes with a fallback_provider"),
