@@ -90,8 +90,10 @@ def _ask(project: Project, rules: str, store: Store) -> dict[str, object]:
     from .services import BUILTIN
     from .suggest import list_notes, request
     from .vision import Vision
+    from .vision_remarks import remarks
 
-    settings = load_vision(project.vision).record
+    loaded = load_vision(project.vision)
+    settings = loaded.record
     templates, _ = Templates.merge([load_texts(path) for path in project.prompt_files()])
     own = project.root / "config" / "rules_guidelines.md"
     guidelines = read_text(own if own.is_file() else project.workspace.template("config/rules_guidelines.md"))
@@ -99,6 +101,8 @@ def _ask(project: Project, rules: str, store: Store) -> dict[str, object]:
     if settings.provider == BUILTIN:
         _warn(f"the built-in engine only measures pictures and proposes nothing; name a model in {project.vision}")
         return {}
+    for remark in (*loaded.warnings, *remarks(loaded, os.environ)):
+        _warn(remark)
     handler = _on_stderr()
     logging.getLogger("imagination").addHandler(handler)
     try:

@@ -153,6 +153,16 @@ COUNT = {
 # --- shown ----------------------------------------------------------------------------------------------------------------
 
 
+def test_what_is_wrong_with_the_key_is_told_before_the_model_is_asked(shop: Shop, model: Model) -> None:
+    settings = shop.root / "config" / "AIVis.yaml"
+    settings.write_text(settings.read_text(encoding="utf-8") + "api_key: sk-0123456789abcdef\n", encoding="utf-8")
+    settings.chmod(0o644)
+    model.answers.append(reply())
+    told = shop.suggest().stderr
+    assert f"warning: {settings}:6 api_key: other users of this machine can read the key in it" in told
+    assert told.index("other users") < told.index("asking ollama")
+
+
 def test_changes_are_shown_with_their_reasons_and_nothing_is_written(shop: Shop, model: Model) -> None:
     model.answers = [
         reply(
