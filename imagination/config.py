@@ -202,7 +202,7 @@ def _shown(keys: Keys, value: Any) -> str:
 
 def without_secrets(address: str) -> str:
     """An address as messages may repeat it: without user, password, and what stands behind ? or #."""
-    return re.sub(r"[?#].*", "?...", re.sub(r"//[^/@]*@", "//...@", address), flags=re.DOTALL)
+    return re.sub(r"[?#].*", "?...", re.sub(r"^(\w+://)?.*@", r"\1...@", address, flags=re.DOTALL), flags=re.DOTALL)
 
 
 def _expected(error: Mapping[str, Any]) -> str:

@@ -201,6 +201,11 @@ def public_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or "the configured address"
 
 
+def without_user(address: str) -> str:
+    """`address` as it is written, with a scheme or without, less the user and the password it may carry."""
+    return re.sub(r"^(\s*[a-z]+://)?[^/?#]*@", r"\1", address, flags=re.IGNORECASE)
+
+
 def is_loopback(url: str) -> bool:
     """Whether the address is this machine's own; a name such as 127.0.0.1.example.org is none."""
     host = parts_of(url).hostname or ""

@@ -33,6 +33,7 @@ from .model import (
     Totals,
     Usage,
 )
+from .providers import without_user
 from .scoring import better
 from .setup import Setup
 from .store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store
@@ -336,10 +337,11 @@ def _check_unchanged(checkpoint: Checkpoint, setup: Setup) -> None:
 
 
 def write_inputs(run: Run, setup: Setup) -> None:
-    """Keep what the run runs on; a key is not among it."""
-    vision = yaml.safe_dump(
-        setup.vision.model_dump(mode="json", exclude={"api_key"}, exclude_none=True), sort_keys=False
-    )
+    """Keep what the run runs on; a key is not among it, nor a password in an address."""
+    settings = setup.vision.model_dump(mode="json", exclude={"api_key"}, exclude_none=True)
+    for key in {"base_url", "fallback_base_url"} & set(settings):
+        settings[key] = without_user(settings[key])
+    vision = yaml.safe_dump(settings, sort_keys=False)
     prompts = yaml.safe_dump(setup.templates.texts, sort_keys=False, allow_unicode=True, width=110)
     run.write_inputs(
         {

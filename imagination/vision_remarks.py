@@ -13,7 +13,7 @@ from .exposure import HOMES, exposures
 from .model import VisionSettings
 from .ollama_wire import ollama_url
 from .openrouter import is_public, openrouter_url
-from .providers import clean_key, is_loopback, parts_of
+from .providers import clean_key, is_loopback, parts_of, without_user
 
 PUBLIC = "openrouter.ai"  # itself, which knows more settings than other servers of its shape
 # settings of AIVis.yaml and the providers that read them
@@ -70,12 +70,17 @@ def _idle(vision: Loaded[VisionSettings]) -> List[str]:
 
 
 def _exposed(vision: Loaded[VisionSettings]) -> List[str]:
-    """A key in the file that others get to see."""
+    """A key or a password in the file that others get to see."""
     record, document = vision.record, vision.document
     found = []
     if clean_key(record.api_key).get_secret_value():
         instead = f"put the key into {HOMES.get(record.provider, 'OPENROUTER_API_KEY')} instead"
         found += [f"{document.place(('api_key',))}: {text}" for text in exposures(document.path, "key", instead)]
+    for key in ("base_url", "fallback_base_url"):
+        address = getattr(record, key) or ""
+        if without_user(address) != address:
+            instead = "take it out of the address"
+            found += [f"{document.place((key,))}: {text}" for text in exposures(document.path, "password", instead)]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Dict, List, Sequence
 
@@ -82,3 +83,13 @@ def test_without_a_key_nothing_is_sent(tmp_path: Path) -> None:
 def test_a_setting_that_nobody_reads_is_told(tmp_path: Path, text: str, expected: str) -> None:
     found = told(tmp_path, text, {})
     assert len(found) == (expected is not None) and all(line.startswith(expected) for line in found)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a mode says nothing there")
+@pytest.mark.parametrize("address", ["http://joe:opensesame@localhost:1", "joe:opensesame@localhost:1"])
+def test_a_password_that_others_can_read_is_told(tmp_path: Path, address: str) -> None:
+    path = tmp_path / "AIVis.yaml"
+    path.write_text(f"{OLLAMA}base_url: {address}\nfallback_base_url: http://localhost/@v1\n", encoding="utf-8")
+    path.chmod(0o644)
+    lines = [line for line in remarks(load_vision(path), {}) if "the password" in line]
+    assert len(lines) == 1 and lines[0].startswith(f"{path}:3 base_url: other users") and "opensesame" not in lines[0]

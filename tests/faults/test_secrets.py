@@ -170,3 +170,19 @@ def test_a_run_warns_of_it_with_file_and_line(tmp_path: Path) -> None:
     line = load_vision(bench.project.vision).document.lines[("api_key",)]
     assert f"AIVis.yaml:{line} api_key: other users" in told and KEY not in told
     bench.close()
+
+
+def test_a_password_in_an_address_is_not_copied_to_the_run(tmp_path: Path) -> None:
+    bench = WireBench(tmp_path)
+    address = bench.vision.url.replace("//", "//joe:opensesame@")
+    bench.change_vision(
+        provider="ollama", model="builtin", base_url=address, fallback_base_url="me:opensesame@box:1/v1"
+    )
+    bench.run()
+    (copy,) = bench.store.runs()[-1].root.glob("inputs/AIVis.yaml")
+    copied = load_vision(copy).record
+    assert (copied.base_url, copied.fallback_base_url) == (bench.vision.url, "box:1/v1")
+    for path in tmp_path.rglob("*"):
+        if path.is_file() and path != bench.project.vision:
+            assert b"opensesame" not in path.read_bytes(), path
+    bench.close()
