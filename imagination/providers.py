@@ -361,7 +361,7 @@ class Wire:
     def _translate(self, err: Exception, timeout: float) -> VisionError:
         """An error of `requests` in our words. Its own text is not repeated: it may quote the URL with a password."""
         where = f"{self.service} at {self.address}"
-        hindered = None if _is_loopback(self.base) else hindrance(err, self.base, where)
+        hindered = None if is_loopback(self.base) else hindrance(err, self.base, where)
         if hindered is not None:
             return hindered
         if isinstance(err, _TooLarge):
