@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from . import images
 from .comfyui_follow import ASKED_TWICE, QUICK, Following, Found, Silent
-from .comfyui_wire import Door, Ear, server_url
+from .comfyui_wire import MAX_PICTURE, Door, Ear, server_url
 from .errors import BadImage, ComfyUIError, ComfyUIUnreachable, WorkflowRejected
 from .execution import Entry, Execution, ImageRef, Place, Workflow, begin, read_history, read_queue
 from .rejection import affects, explain_end, explain_rejection, lost_uploads, node_label, offered_values
@@ -372,7 +372,7 @@ class ComfyUI:
 
     def _download(self, ref: ImageRef) -> bytes:
         params = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
-        response = self._door.get("/view", params=params, accept=(200, 404))
+        response = self._door.get("/view", params=params, accept=(200, 404), most=MAX_PICTURE)
         if response.status_code == 404:
             raise FileGone(
                 f"ComfyUI names {ref.filename!r} as the result, but the file is gone", "was its output folder emptied?"

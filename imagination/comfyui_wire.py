@@ -15,7 +15,8 @@ import re
 import socket
 import time
 import uuid
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 import requests
@@ -37,6 +38,10 @@ LATE = 1.0  # s past its time that a frame which is already coming in may take
 UNANSWERED_PINGS = 5  # this many without a single frame in return: the connection is dead
 DOWN = (502, 503, 504)  # what a proxy says while the server behind it restarts
 BUSY = (408, 425, 429)  # ... and when it is asked too often
+MAX_ANSWER = 64 * 2**20  # bytes of JSON: a queue holds the whole workflow of every job, some with pictures inside
+MAX_PICTURE = 512 * 2**20  # bytes: as many as the largest picture that is decoded has
+MAX_MESSAGE = 32 * 2**20  # bytes on the WebSocket: previews are pictures of a few hundred kB
+STEP = 4096  # bytes read at once: small, since gzip makes a thousand times as many of them
 
 Timeouts = Tuple[float, float]  # seconds: to connect, between two bytes
 Sleep = Callable[[float], None]
@@ -121,6 +126,26 @@ def _settle_localhost(url: str) -> str:
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers and body of one exchange."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class _Staying(requests.Session):
+    """Follows nothing: the library reads a redirect's body without bound, and trips over its address, even when told not to."""
+
+    def get_redirect_target(self, resp: requests.Response) -> Optional[str]:
+        return None
+
+
+class _TooLarge(ValueError):
+    """More than any honest answer."""
+
+
 class Door:
     """The one way to the server's HTTP routes; every answer comes back checked, every failure as an error of ours.
 
@@ -138,8 +163,9 @@ class Door:
         self._session = self._new_session()
 
     def _new_session(self) -> requests.Session:
-        session = requests.Session()
+        session = _Staying()
         session.trust_env = not self.is_local
+        session.headers["Accept-Encoding"] = "gzip, deflate"
         return session
 
     def address(self) -> str:
@@ -148,13 +174,13 @@ class Door:
             self._settled = _settle_localhost(self.url)
         return self._settled
 
-    def get(self, path: str, **options: Any) -> requests.Response:
+    def get(self, path: str, **options: Any) -> Answer:
         return self.call("GET", path, **options)
 
     def get_json(self, path: str, **options: Any) -> Any:
         return self.read_json(self.get(path, **options), path)
 
-    def post(self, path: str, **options: Any) -> requests.Response:
+    def post(self, path: str, **options: Any) -> Answer:
         return self.call("POST", path, **options)
 
     def call(
@@ -163,21 +189,21 @@ class Door:
         path: str,
         accept: Tuple[int, ...] = (200,),
         timeouts: Optional[Timeouts] = None,
+        most: int = MAX_ANSWER,
         **options: Any,
-    ) -> requests.Response:
-        """Send one request and return its answer, read to the end. Statuses beyond `accept` are raised as errors."""
+    ) -> Answer:
+        """Send one request and return its answer, of at most `most` bytes. Statuses beyond `accept` are raised as errors."""
         limits = timeouts or self.timeouts
         whole = self._silence if timeouts is None else min(self._silence, 2 * sum(limits))
         with self._translated(path):
             session, url = self._session, self.address() + path
-            response = within(
-                whole, lambda: session.request(method, url, timeout=limits, allow_redirects=False, **options)
-            )
-        if response.status_code not in accept:
-            raise self._refusal(response, path)
-        return response
+            request = functools.partial(session.request, method, url, timeout=limits, stream=True, **options)
+            answer = within(whole, lambda: _heard(request, most))
+        if answer.status_code not in accept:
+            raise self._refusal(answer, path)
+        return answer
 
-    def read_json(self, response: requests.Response, path: str) -> Any:
+    def read_json(self, response: Answer, path: str) -> Any:
         try:
             answer = json.loads(response.content.decode("utf-8"))
         except (ValueError, RecursionError) as err:
@@ -204,10 +230,13 @@ class Door:
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as err:
             self._settled = None
             raise ComfyUIUnreachable(f"no ComfyUI at {self.url}: {_reason(err)}", START_HINT) from err
-        except (requests.RequestException, UnicodeError) as err:
+        except _TooLarge as err:
+            told = f"{self.url}{path} answered with {err} and was not heard out"
+            raise self._trouble(told, ADDRESS_HINT) from err
+        except (requests.RequestException, ValueError) as err:
             raise ComfyUIError(f"{self.url}{path} cannot be used: {first_line(err)}", ADDRESS_HINT) from err
 
-    def _refusal(self, response: requests.Response, path: str) -> ComfyUIError:
+    def _refusal(self, response: Answer, path: str) -> ComfyUIError:
         status, route = response.status_code, path.split("?")[0]
         where = f"ComfyUI at {self.url} answered {route} with {status}"
         if status in DOWN:
@@ -228,6 +257,20 @@ class Door:
         if status >= 500:
             return self._trouble(where, "ComfyUI's own log says why")
         return ComfyUIError(where, "ComfyUI's own log says why")
+
+
+def _heard(request: Callable[[], requests.Response], most: int) -> Answer:
+    """The answer to `request`, read to the end. Raises _TooLarge."""
+    content = bytearray()
+    with request() as response:
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        if encoding not in ("identity", "gzip", "deflate"):  # others, and several at once, unpack without bound
+            raise requests.exceptions.ContentDecodingError(f"Content-Encoding {encoding} was not asked for")
+        for part in response.iter_content(STEP):
+            content += part
+            if len(content) > most:
+                raise _TooLarge(f"more than {most // 2**20} MB")
+        return Answer(response.status_code, response.headers, bytes(content))
 
 
 def _reason(err: BaseException) -> str:
@@ -257,6 +300,7 @@ class Ear:
         self._sleep = sleep
         self._pings = 0
         self._ends = 0.0  # on the monotonic clock: when `receive` is to return
+        self._held = 0  # bytes of a message that is still coming
         self._socket: Any = None
         self._connect()
 
@@ -273,6 +317,8 @@ class Ear:
             self._ends = time.monotonic() + seconds
             opcode, frame = self._socket.recv_data_frame(True)
             self._pings = 0
+            if opcode in (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY):
+                self._held = 0
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 self._lose("closed by the server")
             return _parsed(frame.data) if opcode == websocket.ABNF.OPCODE_TEXT else None
@@ -315,7 +361,7 @@ class Ear:
         self.close()
 
     def _connect(self) -> None:
-        self._pings = 0
+        self._pings = self._held = 0
         address = urlsplit(self._door.address())
         url = f"ws{address.geturl()[4:]}/ws?{urlencode({'clientId': self.client_id})}"
         limit = self._door.timeouts[0]
@@ -329,7 +375,7 @@ class Ear:
             opened = within(2 * limit, lambda: websocket.create_connection(url, **options))
             opened.frame_buffer.recv = functools.partial(self._receive, opened, opened.frame_buffer.recv)
             self._socket = opened
-        except (websocket.WebSocketException, OSError, ValueError) as err:
+        except Exception as err:  # the library trusts a handshake: a length of 10**30, a header without its value
             log.info("no WebSocket at %s (%s): asking /history instead", self._door.url, first_line(err))
 
     def _receive(self, opened: Any, receive: Callable[[int], bytes], size: int) -> bytes:
@@ -338,7 +384,11 @@ class Ear:
         if left < -LATE:
             raise websocket.WebSocketTimeoutException("a frame is still coming")
         opened.settimeout(max(0.001, left))
-        return receive(size)
+        data = receive(size)
+        self._held += len(data)
+        if self._held > MAX_MESSAGE:
+            raise websocket.WebSocketProtocolException(f"a message of more than {MAX_MESSAGE // 2**20} MB")
+        return data
 
     def _lose(self, why: str) -> None:
         log.info("the WebSocket to %s was lost: %s", self._door.url, why)

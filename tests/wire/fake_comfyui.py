@@ -109,6 +109,8 @@ class FakeComfyUI:
         self.connections: List[socket.socket] = []
         self.closed = False
         self.deaf = False  # pings are not answered
+        self.headers: Dict[str, str] = {}  # further ones of every answer
+        self.moved_to = "/elsewhere"  # what a redirect names
         self.listened: List[str] = []  # every clientId that connected
         self.jobs: Dict[str, FakeJob] = {}
         self.lock = threading.RLock()
@@ -184,7 +186,7 @@ class FakeComfyUI:
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()
         with self.lock, contextlib.suppress(OSError):
             if client_id in self.sockets:
-                self.sockets[client_id].sendall(_frame(payload, opcode))
+                self.sockets[client_id].sendall(frame(payload, opcode))
 
     def end_well(self, job: FakeJob, cached: Optional[List[str]] = None, filename: str = "x_00001_.png") -> None:
         images = [{"filename": filename, "subfolder": "", "type": "output"}]
@@ -292,10 +294,11 @@ def _hang_up(connections: List[socket.socket]) -> None:
     connections.clear()
 
 
-def _frame(payload: bytes, opcode: int) -> bytes:
-    size = len(payload)
-    head = bytes([0x80 | opcode, size]) if size < 126 else bytes([0x80 | opcode, 126]) + struct.pack(">H", size)
-    return head + payload
+def frame(payload: bytes, opcode: int, last: bool = True) -> bytes:
+    size, first = len(payload), 0x80 * last | opcode
+    if size < 126:
+        return bytes([first, size]) + payload
+    return bytes([first]) + (struct.pack(">BH", 126, size) if size < 2**16 else struct.pack(">BQ", 127, size)) + payload
 
 
 def _handler_of(server: FakeComfyUI) -> Any:
@@ -336,7 +339,9 @@ def _handler_of(server: FakeComfyUI) -> Any:
             self.send_response(status)
             self.send_header("Content-Length", str(len(payload)))
             if 300 <= status < 400:
-                self.send_header("Location", "/elsewhere")
+                self.send_header("Location", server.moved_to)
+            for name, value in server.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(payload)
 
@@ -368,7 +373,7 @@ def _handler_of(server: FakeComfyUI) -> Any:
                     mask, payload = self.rfile.read(4), self.rfile.read(second & 0x7F)
                     text = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
                     if first & 0x0F == 9 and not server.deaf:
-                        self.connection.sendall(_frame(text, 10))
+                        self.connection.sendall(frame(text, 10))
                     if first & 0x0F == 8:
                         return
 
