@@ -24,9 +24,10 @@ from urllib.parse import quote
 
 from . import images
 from .comfyui_follow import ASKED_TWICE, QUICK, Following, Found, Silent
-from .comfyui_wire import MAX_PICTURE, Door, Ear, server_url
+from .comfyui_wire import Door, Ear, server_url
 from .errors import BadImage, ComfyUIError, ComfyUIUnreachable, WorkflowRejected
 from .execution import Entry, Execution, ImageRef, Place, Workflow, begin, read_history, read_queue
+from .reading import MAX_PICTURE
 from .rejection import affects, explain_end, explain_rejection, lost_uploads, node_label, offered_values
 
 __all__ = ["ComfyUI", "Generated", "server_url"]

@@ -39,7 +39,6 @@ UNANSWERED_PINGS = 5  # this many without a single frame in return: the connecti
 DOWN = (502, 503, 504)  # what a proxy says while the server behind it restarts
 BUSY = (408, 425, 429)  # ... and when it is asked too often
 MAX_ANSWER = 64 * 2**20  # bytes of JSON: a queue holds the whole workflow of every job, some with pictures inside
-MAX_PICTURE = 512 * 2**20  # bytes: as many as the largest picture that is decoded has
 MAX_MESSAGE = 32 * 2**20  # bytes on the WebSocket: previews are pictures of a few hundred kB
 STEP = 4096  # bytes read at once: small, since gzip makes a thousand times as many of them
 

@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError
 from .errors import ServiceError, StoreError
 from .exposure import HOMES
 from .model import Frozen
+from .reading import MAX_JSON, read_bytes
 
 FOLDER = ".iterative-imagination"
 TAIL_BYTES = 64_000
@@ -66,7 +67,7 @@ def state_folder(root: Path) -> Path:
 def read_daemon(record: Path) -> Optional[Daemon]:
     """What a record says; None where there is none, or it is damaged: then the process is not known to be ours."""
     try:
-        return Daemon.model_validate_json(record.read_bytes())
+        return Daemon.model_validate_json(read_bytes(record, MAX_JSON))
     except (OSError, ValidationError):
         return None
 

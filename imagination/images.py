@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Iterator, Optional, Tuple, cast
 
 from .errors import BadImage, ConfigError
 from .model import Picture
+from .reading import MAX_PICTURE, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image, Resampling
@@ -33,7 +34,7 @@ PNG_LEVEL = 1  # zlib level: files a tenth larger than at the default 6, in a th
 def load_input(path: Path) -> Image:
     """Decode the user's picture: upright, first frame, flattened onto white, RGB. Raises ConfigError in one line."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, MAX_PICTURE)
     except OSError as err:
         raise ConfigError(f"{path} cannot be read: {err.strerror or err}") from err
     try:

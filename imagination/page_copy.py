@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Dict, Mapping, Optional
 
 from .errors import StoreError
+from .reading import MAX_JSON, read_bytes
 from .store import read_json, write_bytes, write_json
 from .workspace import shipped
 
@@ -102,7 +103,7 @@ def _hashes(found: object) -> Hashes:
 
 
 def _standing(path: Path) -> Optional[str]:
-    return _sha256(path.read_bytes()) if path.is_file() else None
+    return _sha256(read_bytes(path, MAX_JSON)) if path.is_file() else None
 
 
 def _sha256(data: bytes) -> str:

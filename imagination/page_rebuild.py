@@ -24,6 +24,7 @@ from .model import Checkpoint, EndedBy, Evaluation, Metadata, Rules, RunStatus
 from .overview import at_work
 from .page_extras import ENDING, extras
 from .page_rows import block_of
+from .reading import MAX_PICTURE, read_bytes
 from .resume import best_of_made, totals_of
 from .scoring import never_met
 from .store import Run, Store, read_json, write_bytes
@@ -110,7 +111,7 @@ class _Rebuild:
         target, source = self.run.root / "thumbs" / "input.webp", self.run.root / "inputs" / "input.png"
         if not source.is_file() or (target.is_file() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns):
             return
-        picture = source.read_bytes()
+        picture = read_bytes(source, MAX_PICTURE)
         images.check_result(picture)
         write_bytes(target, images.thumbnail(picture), durable=False)
 

@@ -19,6 +19,7 @@ from .errors import StoreError
 from .model import Artefact, Checkpoint, Metadata, Rules
 from .page_extras import ENDING, extras
 from .page_rows import block_of, numbers_in, row, with_row
+from .reading import MAX_JSON, read_bytes
 from .store import Run, Store, write_bytes
 
 log = logging.getLogger(__name__)
@@ -269,7 +270,7 @@ def _run_summary(run: Run) -> Optional[Dict[str, Any]]:
 def read_script(path: Path) -> Optional[Dict[str, Any]]:
     """The data in a script that `receive` wrote; None where there is none, or it is not ours."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, MAX_JSON).decode("utf-8")
         data = json.loads(text[text.index("(") + 1 : text.rindex(")")])
     except (OSError, ValueError, RecursionError):
         return None

@@ -13,6 +13,7 @@ from . import __version__, images, pages
 from .errors import ImaginationError, StoreError
 from .model import Criterion, Frozen, Question, Ranking, RunStatus, Totals
 from .page_extras import final_comparison, judge_check
+from .reading import MAX_PICTURE, read_bytes
 from .report import BEST, Item, ReportRun
 from .store import Run
 
@@ -92,7 +93,7 @@ def _with_picture(run: Run, item: Item, side: int) -> Item:
             png = run.read_image(item.iteration)
             return replace(item, picture=_uri(images.reduced(png, side))) if png else item
         thumb = pages.thumb_file(run, item.iteration)
-        return replace(item, picture=_uri(thumb.read_bytes())) if thumb.is_file() else item
+        return replace(item, picture=_uri(read_bytes(thumb, MAX_PICTURE))) if thumb.is_file() else item
     except (ImaginationError, OSError):
         return replace(item, problem=" ".join(filter(None, [item.problem, "Its picture cannot be read."])))
 
@@ -100,7 +101,7 @@ def _with_picture(run: Run, item: Item, side: int) -> Item:
 def _original(run: Run) -> Optional[str]:
     path = run.root / "inputs" / "input.png"
     try:
-        return _uri(images.reduced(path.read_bytes(), LARGE)) if path.is_file() else None
+        return _uri(images.reduced(read_bytes(path, MAX_PICTURE), LARGE)) if path.is_file() else None
     except (ImaginationError, OSError):
         return None
 

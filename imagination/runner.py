@@ -6,6 +6,7 @@ The one place where an error meets the terminal, and where signals become Ctrl-C
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import io
 import logging
 import logging.handlers
@@ -244,7 +245,7 @@ def _new_files(project: Project, order: Order, picture: Optional[Path]) -> _NewF
     named = project.rules_file
     rules = named if named and not (own_rules.is_file() and _same_rules(named, own_rules)) else None
     own = project.input() if project.has_input() else None
-    new_picture = picture if picture and not (own and own.read_bytes() == picture.read_bytes()) else None
+    new_picture = picture if picture and not (own and filecmp.cmp(own, picture, shallow=False)) else None
     different = ["rules"] if rules and own_rules.is_file() else []
     different += ["picture"] if new_picture and own else []
     if different and not order.reset:
@@ -320,7 +321,7 @@ def _overlooked(setup: Setup, store: Store) -> List[str]:
     checkpoint = store.read_checkpoint() if setup.generation_path == store.generation_file else None
     begun_with = store.run(checkpoint.run_id).root / "inputs" / "AIGen.yaml" if checkpoint else None
     configured = setup.project.generation
-    if begun_with is None or not begun_with.is_file() or begun_with.read_bytes() == configured.read_bytes():
+    if begun_with is None or not begun_with.is_file() or filecmp.cmp(begun_with, configured, shallow=False):
         return []
     return [
         f"{configured} was edited after the run had begun and does not count for it: "

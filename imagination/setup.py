@@ -5,6 +5,7 @@ All problems of all files are told together. Reading is all that happens here, s
 
 from __future__ import annotations
 
+import filecmp
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from .config import Loaded, load_generation, load_rules, load_texts, load_vision
 from .errors import ConfigError
 from .model import Generation, Prompts, Rules, Sampling, VisionSettings
 from .prompts import Templates
+from .reading import MAX_JSON, MAX_PICTURE, read_bytes
 from .vision_remarks import remarks
 from .workflow import Graph, Targets, current, read_workflow, require, trace
 from .workspace import Project
@@ -110,7 +112,7 @@ def load_workflow(project: Project, generation: Generation) -> Workflow:
     """
     path = project.lookup(generation.workflow_file)
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, MAX_JSON)
     except OSError as err:
         raise ConfigError(f"{path} cannot be read: {err.strerror or err}") from err
     graph = read_workflow(data, str(path))
@@ -157,7 +159,7 @@ def text_in_force(workflow: Workflow, setting: str) -> str:
 
 def _read_source(path: Path, generation: Generation) -> Tuple[bytes, Tuple[int, int], str]:
     picture = images.fit_megapixels(images.load_input(path), generation.input.max_megapixels)
-    return images.encode_png(picture), picture.size, images.content_hash(path.read_bytes())
+    return images.encode_png(picture), picture.size, images.content_hash(read_bytes(path, MAX_PICTURE))
 
 
 def _remarks(project: Project, rules: Loaded[Rules]) -> List[str]:
@@ -167,7 +169,7 @@ def _remarks(project: Project, rules: Loaded[Rules]) -> List[str]:
         place = rules.document.place(("project", "name"))
         remarks.append(f'{place} is "{name}", but the folder is {project.name}: the folder counts')
     stray = project.root / "prompts.yaml"
-    if stray.is_file() and stray.read_bytes() != project.workspace.template("prompts.yaml").read_bytes():
+    if stray.is_file() and not filecmp.cmp(stray, project.workspace.template("prompts.yaml"), shallow=False):
         remarks.append(
             f"{project.root / 'prompts.yaml'} is not read; move it to {project.root / 'config' / 'prompts.yaml'}"
         )

@@ -35,6 +35,7 @@ from .model import (
     Ranking,
     Usage,
 )
+from .reading import MAX_JSON, MAX_PICTURE, read_bytes, unfit
 
 Record = TypeVar("Record", bound=Artefact)
 FORMAT = 1
@@ -98,7 +99,7 @@ def read_record(path: Path, kind: Type[Record], hint: str = REDO) -> Optional[Re
 def read_json(path: Path, hint: str = REDO) -> Optional[Any]:
     """A JSON object, or None where there is none."""
     try:
-        data = json.loads(path.read_bytes().decode("utf-8"))
+        data = json.loads(read_bytes(path, MAX_JSON).decode("utf-8"))
     except FileNotFoundError:
         return None
     except OSError as err:
@@ -108,6 +109,9 @@ def read_json(path: Path, hint: str = REDO) -> Optional[Any]:
         raise StoreError(f"{path} is damaged: it is no JSON{where}", hint) from err
     if not isinstance(data, dict):
         raise StoreError(f"{path} is damaged: it is no JSON object", hint)
+    problem = unfit(data)
+    if problem:
+        raise StoreError(f"{path} is damaged: {problem}", hint)
     return data
 
 
@@ -297,7 +301,7 @@ class Run:
 
     def read_image(self, iteration: int) -> Optional[bytes]:
         try:
-            return self.image_file(iteration).read_bytes()
+            return read_bytes(self.image_file(iteration), MAX_PICTURE)
         except FileNotFoundError:
             return None
         except OSError as err:

@@ -163,7 +163,7 @@ def test_keys_of_a_later_version_are_ignored(tmp_path: Path) -> None:
 
 
 def test_a_folder_where_a_file_should_be_is_a_store_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be read: Is a directory"):
+    with pytest.raises(StoreError, match="cannot be read: it is no regular file"):
         read_json(tmp_path)
 
 
