@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from .errors import WorkflowError
 from .model import SAMPLING_FIELDS, Sampling
+from .reading import unfit
 
 Graph = Dict[str, Dict[str, Any]]
 Slot = Tuple[str, str]  # (node_id, input name)
@@ -56,19 +57,15 @@ def read_workflow(data: bytes, name: str) -> Graph:
     if data[:4] in (b"\x89PNG", b"RIFF"):
         return _embedded(data, name)
     try:
-        document = json.loads(data.decode("utf-8-sig"), parse_constant=_no_number)
+        document = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as err:
         line = f":{err.lineno}" if isinstance(err, json.JSONDecodeError) else ""
         raise WorkflowError(f"{name}{line} is not JSON: {str(err).split(':')[0]}", EXPORT_HINT) from err
     return _api_graph(document, name)
 
 
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number that JSON knows")
-
-
 def _embedded(data: bytes, name: str) -> Graph:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -77,7 +74,7 @@ def _embedded(data: bytes, name: str) -> Graph:
                 texts += [
                     str(value)[len(key) + 1 :] for key in ("prompt", "workflow") if str(value).startswith(key + ":")
                 ]
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as err:
+    except Exception as err:  # Pillow's readers raise whatever a damaged file trips them over, SyntaxError and all
         raise WorkflowError(f"{name} is a damaged picture, no workflow can be read from it", EXPORT_HINT) from err
     found: Optional[WorkflowError] = None
     for text in texts:
@@ -103,6 +100,7 @@ def _api_graph(document: Any, name: str) -> Graph:
             raise WorkflowError(
                 f"{name}: node {_short(node_id)} has no class_type, so this is no API-format workflow", EXPORT_HINT
             )
+        node.pop("is_changed", None)  # what ComfyUI computed for itself when it ran, often NaN
         if not isinstance(node.setdefault("inputs", {}), dict):
             raise WorkflowError(f"{name}: the inputs of {_title(document, node_id)} are not a mapping", EXPORT_HINT)
     for node_id, node in document.items():
@@ -112,6 +110,9 @@ def _api_graph(document: Any, name: str) -> Graph:
                     f"{name}: input {key} of {_title(document, node_id)} is linked to node {_short(value[0])}, which is not there",
                     EXPORT_HINT,
                 )
+    problem = unfit(document)
+    if problem:
+        raise WorkflowError(f"{name}: {problem}", f"mend it in that file, or {EXPORT_HINT}")
     return document
 
 

@@ -276,13 +276,13 @@ def test_a_loop_in_the_graph_does_not_hang() -> None:
 EDITOR = {"nodes": [{"id": 1, "type": "KSampler"}], "links": [], "version": 0.4}
 
 
-def _png(prompt: Optional[Any] = None, workflow: Optional[Any] = None) -> bytes:
+def _png(prompt: Optional[Any] = None, workflow: Optional[Any] = None, exif: bytes = b"") -> bytes:
     info = PngInfo()
     for key, value in (("prompt", prompt), ("workflow", workflow)):
         if value is not None:
             info.add_text(key, json.dumps(value))
     buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=info)
+    Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=info, exif=exif)
     return buffer.getvalue()
 
 
@@ -295,6 +295,12 @@ def _webp(prompt: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _with_nan(graph: Graph) -> Graph:
+    """As ComfyUI saves a graph whose node says that it is to run every time."""
+    graph["b"]["is_changed"] = [float("nan")]
+    return graph
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -303,8 +309,9 @@ def _webp(prompt: Any) -> bytes:
         json.dumps({"prompt": plain(), "client_id": "x"}).encode(),
         _png(prompt=plain(), workflow=EDITOR),
         _webp(plain()),
+        _png(prompt=_with_nan(plain())),
     ],
-    ids=["json", "byte order mark", "request body", "png", "webp"],
+    ids=["json", "byte order mark", "request body", "png", "webp", "png of a run that looked for changes"],
 )
 def test_api_workflows_are_read(data: bytes) -> None:
     assert read_workflow(data, "w") == plain()
@@ -317,6 +324,11 @@ def test_api_workflows_are_read(data: bytes) -> None:
         (_png(workflow=EDITOR), "editor's own format"),
         (_png(), "carries no workflow"),
         (_png()[:40], "damaged picture"),
+        (_png(prompt=plain(), exif=b"Exif\0\0no TIFF at all"), "damaged picture"),
+        (json.dumps(_linked(plain(), "d", text="a \ud800 b")).encode(), r"w: d\.inputs\.text has half a character"),
+        (json.dumps({**plain(), "x": node("Ka\ud800")}).encode(), r"w: x\.class_type has half a character"),
+        (json.dumps(plain()).replace("7.0", "1e999").encode(), r"w: f\.inputs\.cfg is a number without bounds"),
+        (_png(prompt=_linked(plain(), "f", cfg=float("nan"))), r"w: f\.inputs\.cfg is a number without bounds"),
         (b"{", "w:1 is not JSON"),
         (b"[1]", "holds no workflow"),
         (b"{}", "holds no workflow"),
