@@ -311,7 +311,7 @@ def listing(value: Any) -> List[Any]:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    return value if isinstance(value, (int, float)) else 0.0  # as it is: 10**400 is no float
 
 
 def _count(value: Any) -> int:

@@ -220,6 +220,11 @@ def test_broken_rows_of_a_queue_are_passed_over(rows: Any) -> None:
     assert read_queue({"queue_running": rows, "queue_pending": [["?", "p"]]}, "p") == Place(False, ())
 
 
+def test_a_number_that_no_float_holds_is_the_last_in_the_queue() -> None:
+    rows = [[10**400, "p"], [3, "first"], [-(10**400), "very first"]]
+    assert read_queue({"queue_pending": rows}, "p") == Place(False, ("very first", "first"))
+
+
 def test_being_seen_running_moves_a_prompt_whose_messages_are_lost() -> None:
     assert take_place(fresh(), Place(True)).state is State.RUNNING
 
