@@ -22,6 +22,7 @@ from .workflow import Graph, Targets, current, read_workflow, require, trace
 from .workspace import Project
 
 T = TypeVar("T")
+LONGEST_TEXT = 40_000  # characters of a prompt: two of them, all escaped, still fit into working/AIGen.yaml
 TEMPLATE_NAME = "my-project"  # of defaults/config/rules.yaml: whoever copied that folder has not chosen it
 
 
@@ -98,9 +99,9 @@ def _load_settings(project: Project, in_force: Optional[Path]) -> Loaded[Generat
     No iteration changes where ComfyUI is; a server that moved in mid-run is told of in config/AIGen.yaml.
     """
     configured = load_generation(project.generation)
-    if in_force is None:
-        return configured
-    loaded = load_generation(in_force)
+    loaded = configured if in_force is None else load_generation(in_force)
+    for setting in ("positive", "negative"):
+        _check_length(getattr(loaded.record.prompts, setting), loaded.document.place(("prompts", setting)))
     record = loaded.record.model_copy(update={"comfyui": configured.record.comfyui})
     return Loaded(record, loaded.warnings, loaded.document)
 
@@ -118,7 +119,19 @@ def load_workflow(project: Project, generation: Generation) -> Workflow:
     graph = read_workflow(data, str(path))
     targets = trace(graph, str(path))
     require(targets, _configured(generation), str(path))
-    return Workflow(graph, targets, path, generation.workflow_file)
+    workflow = Workflow(graph, targets, path, generation.workflow_file)
+    for setting in ("positive", "negative"):
+        for node_id, key in targets.slots.get(setting, ())[:1]:
+            _check_length(text_in_force(workflow, setting), f"{path}: {node_id}.inputs.{key}")
+    return workflow
+
+
+def _check_length(text: str, place: str) -> None:
+    """Refuse a prompt whose settings could be written but would be too large to be read again."""
+    if len(text) > LONGEST_TEXT:
+        raise ConfigError(
+            f"{place} is a prompt of {len(text)} characters; at most {LONGEST_TEXT} are taken", "make it shorter"
+        )
 
 
 def _configured(generation: Generation) -> Dict[str, str]:

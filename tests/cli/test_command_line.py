@@ -210,6 +210,24 @@ def test_the_problems_of_all_files_are_told_together(desk: Desk) -> None:
         assert told in result.output
 
 
+def test_a_prompt_that_could_not_be_read_back_is_refused_at_the_start(desk: Desk) -> None:
+    project = desk.project()
+    graph = json.loads((ROOT / "defaults" / "workflow" / "img2img_no_mask_api.json").read_text(encoding="utf-8"))
+    graph["9"]["inputs"]["text"] = "a lake " * 10_000
+    desk.write(project / "long.json", json.dumps(graph))
+    bare = {key: value for key, value in GENERATION.items() if key != "prompts"}
+    desk.write(project / "config" / "AIGen.yaml", {**bare, "workflow_file": "long.json"})
+    result = desk.run("--project", "p")
+    assert result.exit_code == 2
+    assert "long.json: 9.inputs.text is a prompt of 70000 characters; at most 40000 are taken" in result.output
+    prompts = {"positive": "a lake", "negative": "text " * 10_000}
+    desk.write(project / "config" / "AIGen.yaml", {**GENERATION, "prompts": prompts})
+    result = desk.run("--project", "p")
+    assert result.exit_code == 2
+    assert "AIGen.yaml:10 prompts.negative is a prompt of 50000 characters" in result.output
+    assert not (project / "working" / "AIGen.yaml").exists()
+
+
 # --- --dry-run ----------------------------------------------------------------------------------------------------------
 
 

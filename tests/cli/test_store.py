@@ -14,7 +14,8 @@ from typing import Any, Iterator, List
 import pytest
 
 from imagination.errors import StoreError
-from imagination.model import CallRecord, Checkpoint, Evaluation
+from imagination.model import CallRecord, Checkpoint, Evaluation, Generation, Prompts
+from imagination.setup import LONGEST_TEXT
 from imagination.store import Run, Store, read_json, read_record, write_bytes, write_json
 
 RUN_ID = "2026-01-09_22-25-59"
@@ -165,6 +166,12 @@ def test_keys_of_a_later_version_are_ignored(tmp_path: Path) -> None:
 def test_a_folder_where_a_file_should_be_is_a_store_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be read: it is no regular file"):
         read_json(tmp_path)
+
+
+def test_the_longest_prompts_are_read_back(store: Store) -> None:
+    text = "\U0010ffff" * LONGEST_TEXT  # ten characters each once they are escaped
+    store.write_generation(Generation(workflow_file="w.json", prompts=Prompts(positive=text, negative=text)))
+    assert store.read_generation().prompts == Prompts(positive=text, negative=text)
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------------
