@@ -11,6 +11,7 @@ import functools
 import ipaddress
 import json
 import logging
+import os
 import re
 import socket
 import time
@@ -21,6 +22,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 import requests
 import websocket
+from requests.utils import get_environ_proxies, select_proxy
 
 from .config import without_secrets
 from .deadline import within
@@ -225,30 +227,43 @@ class Door:
         except (TimeoutError, requests.Timeout) as err:
             self._settled = None
             self._session = self._new_session()  # the old one's connection may still be dripping
-            raise ComfyUIUnreachable(f"ComfyUI at {self.url} does not answer {path} in time", START_HINT) from err
+            late = f"ComfyUI at {self.url} does not answer {path} in time"
+            raise ComfyUIUnreachable(late, self._hint(START_HINT)) from err
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as err:
             self._settled = None
-            raise ComfyUIUnreachable(f"no ComfyUI at {self.url}: {_reason(err)}", START_HINT) from err
+            raise ComfyUIUnreachable(f"no ComfyUI at {self.url}: {_reason(err)}", self._hint(START_HINT)) from err
         except _TooLarge as err:
             told = f"{self.url}{path} answered with {err} and was not heard out"
             raise self._trouble(told, ADDRESS_HINT) from err
         except (requests.RequestException, ValueError) as err:
-            raise ComfyUIError(f"{self.url}{path} cannot be used: {first_line(err)}", ADDRESS_HINT) from err
+            raise ComfyUIError(
+                f"{self.url}{path} cannot be used: {without_secrets(first_line(err))}", self._hint(ADDRESS_HINT)
+            ) from err
+
+    def _hint(self, otherwise: str) -> str:
+        """Where a proxy of the environment stands between us and the server, that is the first to look at."""
+        proxy = None if self.is_local else select_proxy(self.url, get_environ_proxies(self.url))
+        if proxy is None:
+            return otherwise
+        parts = urlsplit(self.url)
+        names = (f"{parts.scheme}_proxy", "all_proxy")
+        named = [name for name, value in os.environ.items() if name.lower() in names and value == proxy]
+        sender = named[0] if named else "a setting of this system"
+        return f"{sender} sends the request through a proxy: NO_PROXY={parts.hostname} goes past it"
 
     def _refusal(self, response: Answer, path: str) -> ComfyUIError:
         status, route = response.status_code, path.split("?")[0]
         where = f"ComfyUI at {self.url} answered {route} with {status}"
         if status in DOWN:
-            return ComfyUIUnreachable(f"{where}: it is down behind its proxy", START_HINT)
+            return ComfyUIUnreachable(f"{where}: it is down behind its proxy", self._hint(START_HINT))
         if 300 <= status < 400:
             target = response.headers.get("Location", "another address")
             return ComfyUIError(f"{where}: moved to {first_line(target)}", "set comfyui.host to the address it names")
         if status in (401, 403, 407):
-            return ComfyUIError(
-                f"{where}: access refused", "a proxy before ComfyUI asks for a login, or a different Host"
-            )
+            login = "a proxy before ComfyUI asks for a login, or a different Host"
+            return ComfyUIError(f"{where}: access refused", self._hint(login))
         if status == 404:
-            return ComfyUIError(f"{where}: not found", ADDRESS_HINT)
+            return ComfyUIError(f"{where}: not found", self._hint(ADDRESS_HINT))
         if status == 413:
             return ComfyUIError(f"{where}: too large", "start ComfyUI with a higher --max-upload-size")
         if status in BUSY:

@@ -9,7 +9,7 @@ from fake_comfyui import FakeComfyUI
 
 from imagination.comfyui import ComfyUI, server_url
 from imagination.comfyui_wire import Door, Ear
-from imagination.errors import ConfigError
+from imagination.errors import ComfyUIError, ConfigError
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,32 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
         assert comfy.features() == {}
         with Ear(Door(server.url)) as ear:
             assert ear.is_open
+
+
+@pytest.mark.parametrize(
+    ("variable", "proxy", "told"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "SOCKS|no ComfyUI at"),
+        ("http_proxy", "http://127.0.0.1:9", "no ComfyUI at http://gpu-box.test:8188: connection refused"),
+        ("HTTP_PROXY", "http://user:secret@gate:nonsense", "cannot be used: Failed to parse"),
+    ],
+)
+def test_a_proxy_between_us_and_the_server_is_the_first_to_look_at(
+    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str, told: str
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+    with ComfyUI("http://gpu-box.test:8188", silence=2) as comfy, pytest.raises(ComfyUIError, match=told) as caught:
+        comfy.features()
+    assert caught.value.hint == f"{variable} sends the request through a proxy: NO_PROXY=gpu-box.test goes past it"
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_that_is_gone_past_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "gpu-box.test")
+    with ComfyUI("http://gpu-box.test:8188", silence=2) as comfy, pytest.raises(ComfyUIError) as caught:
+        comfy.features()
+    assert "PROXY" not in caught.value.hint
 
 
 def test_a_line_that_answers_no_ping_is_given_up() -> None:
