@@ -24,7 +24,7 @@ from rich.console import Console
 
 from .advice import look_over
 from .budget import limits
-from .config import load_rules
+from .config import load_generation, load_rules
 from .creating import find_rules
 from .display import LiveDisplay, PlainDisplay, clean, closing, settings_line
 from .errors import ConfigError, ImaginationError, StoreError, Terminated
@@ -317,16 +317,28 @@ def _run(order: Order, project: Project, store: Store, console: Console, begun: 
 
 
 def _overlooked(setup: Setup, store: Store) -> List[str]:
-    """Edits of the configured settings that a run which goes on does not see: it has settings of its own."""
+    """Edits of settings that a run which goes on does not see: it has its own, but for the address of ComfyUI."""
     checkpoint = store.read_checkpoint() if setup.generation_path == store.generation_file else None
     begun_with = store.run(checkpoint.run_id).root / "inputs" / "AIGen.yaml" if checkpoint else None
-    configured = setup.project.generation
-    if begun_with is None or not begun_with.is_file() or filecmp.cmp(begun_with, configured, shallow=False):
+    if begun_with is None or not begun_with.is_file():
         return []
-    return [
-        f"{configured} was edited after the run had begun and does not count for it: "
-        f"edit {store.generation_file}, or start afresh with --reset"
-    ]
+    configured = setup.project.generation
+    try:
+        begun = load_generation(begun_with)
+    except ConfigError as err:  # nothing but this goes by it
+        log.info("%s", err)
+        return []
+    now, own = load_generation(configured), load_generation(store.generation_file)
+    told = []
+    if now.record.model_copy(update={"comfyui": begun.record.comfyui}) != begun.record:
+        told.append(
+            f"{configured} was edited after the run had begun and does not count for it: "
+            f"edit {store.generation_file}, or start afresh with --reset"
+        )
+    if own.record.comfyui not in (begun.record.comfyui, now.record.comfyui):
+        place = own.document.place(("comfyui",))
+        told.append(f"{place} does not count: where ComfyUI is, and how long it may take, {configured} says")
+    return told
 
 
 def _seeded(order: Order, store: Store, setup: Setup) -> Tuple[Setup, Optional[Seeding]]:

@@ -609,7 +609,22 @@ def test_edits_that_a_run_which_goes_on_does_not_see_are_told(desk: Desk) -> Non
     settings = project / "config" / "AIGen.yaml"
     told = f"{settings} was edited after the run had begun and does not count for it: edit {project / 'working'}"
     assert told not in desk.run("--project", "p", "--dry-run").output
-    settings.write_text(settings.read_text(encoding="utf-8") + "# more\n", encoding="utf-8")
+    desk.write(settings, {**GENERATION, "parameters": {"denoise": 0.3}})
     assert told in desk.run("--project", "p", "--dry-run").output
     assert told not in desk.run("--project", "p", "--dry-run", "--reset").output
     assert told in desk.run("--project", "p").output.replace("\n", "")
+
+
+def test_where_comfyui_is_the_configured_settings_say_also_for_a_run_that_goes_on(desk: Desk) -> None:
+    project = desk.project(passes=False)
+    desk.run("--project", "p")
+    desk.write(project / "config" / "rules.yaml", rules("p", passes=False, iterations=2))
+    own, settings = project / "working" / "AIGen.yaml", project / "config" / "AIGen.yaml"
+    written = own.read_text(encoding="utf-8")
+    own.write_text(written.replace("host: builtin", "host: nowhere.test"), encoding="utf-8")
+    result = desk.run("--project", "p", "--dry-run")
+    assert re.search(rf"{own}:\d+ comfyui does not count: where ComfyUI is, .*{settings} says", result.output)
+    own.write_text(written, encoding="utf-8")
+    desk.write(settings, {**GENERATION, "comfyui": {"host": "builtin", "timeout": 7}})
+    result = desk.run("--project", "p", "--dry-run")
+    assert result.exit_code == 0 and "not count" not in result.output
