@@ -207,8 +207,8 @@ class Door:
     def read_json(self, response: Answer, path: str) -> Any:
         try:
             answer = json.loads(response.content.decode("utf-8"))
-        except (ValueError, RecursionError) as err:
-            told = f"{self.url}{path} answered with something that is not JSON"
+        except (ValueError, RecursionError, MemoryError) as err:  # parsed, it is up to thirty times as large
+            told = f"{self.url}{path} answered with something that cannot be read as JSON"
             raise self._trouble(told, ADDRESS_HINT) from err
         self._proven = True
         return answer

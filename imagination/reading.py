@@ -14,7 +14,8 @@ from typing import Any, List, Tuple
 
 from .config import Keys, dotted
 
-MAX_JSON = 64 * 2**20  # bytes: the largest honest ones are workflows with pictures inside
+MAX_JSON = 8 * 2**20  # bytes: up to two hundred times as many once it is parsed; honest artefacts have a few hundred kB
+MAX_WORKFLOW = 64 * 2**20  # bytes: some have pictures inside, others are inside pictures
 MAX_PICTURE = 512 * 2**20  # bytes: as many as the largest picture that is decoded has pixels in
 
 

@@ -16,7 +16,7 @@ from .config import Loaded, load_generation, load_rules, load_texts, load_vision
 from .errors import ConfigError
 from .model import Generation, Prompts, Rules, Sampling, VisionSettings
 from .prompts import Templates
-from .reading import MAX_JSON, MAX_PICTURE, read_bytes
+from .reading import MAX_PICTURE, MAX_WORKFLOW, read_bytes
 from .vision_remarks import remarks
 from .workflow import Graph, Targets, current, read_workflow, require, trace
 from .workspace import Project
@@ -113,7 +113,7 @@ def load_workflow(project: Project, generation: Generation) -> Workflow:
     """
     path = project.lookup(generation.workflow_file)
     try:
-        data = read_bytes(path, MAX_JSON)
+        data = read_bytes(path, MAX_WORKFLOW)
     except OSError as err:
         raise ConfigError(f"{path} cannot be read: {err.strerror or err}") from err
     graph = read_workflow(data, str(path))
