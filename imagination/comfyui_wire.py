@@ -28,6 +28,7 @@ from .config import without_secrets
 from .deadline import within
 from .errors import ComfyUIError, ComfyUIUnreachable, ConfigError
 from .execution import first_line
+from .sessions import Session
 
 log = logging.getLogger(__name__)
 
@@ -136,13 +137,6 @@ class Answer:
     content: bytes
 
 
-class _Staying(requests.Session):
-    """Follows nothing: the library reads a redirect's body without bound, and trips over its address, even when told not to."""
-
-    def get_redirect_target(self, resp: requests.Response) -> Optional[str]:
-        return None
-
-
 class _TooLarge(ValueError):
     """More than any honest answer."""
 
@@ -163,8 +157,8 @@ class Door:
         self.is_local = _is_loopback(urlsplit(url).hostname or "")
         self._session = self._new_session()
 
-    def _new_session(self) -> requests.Session:
-        session = _Staying()
+    def _new_session(self) -> Session:
+        session = Session()
         session.trust_env = not self.is_local
         session.headers["Accept-Encoding"] = "gzip, deflate"
         return session
