@@ -7,6 +7,7 @@ decisions.md, "Files a run writes". What the page needs beside the JSON is `page
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -425,9 +426,34 @@ def _move(source: Path, target: Path) -> None:
         while target.exists():
             number += 1
             target = target.with_name(f"{source.stem}-{number}{source.suffix}")
-        source.rename(target)
+        try:
+            source.rename(target)
+        except OSError as err:
+            if err.errno != errno.EXDEV:
+                raise
+            _carry(source, target)
     except OSError as err:
-        raise StoreError(f"{source} cannot be moved to {target.parent}: {err.strerror or err}") from err
+        raise StoreError(
+            f"{source} cannot be moved to {target.parent}: {err.strerror or err}",
+            "free some space or mend the permissions, then run again",
+        ) from err
+
+
+def _carry(source: Path, target: Path) -> None:
+    """Move a file to another disk: it is whole there before it goes here, and a kill in between leaves it in both places."""
+    write_bytes(target, source.read_bytes())
+    _settle(target.parent)
+    source.unlink()
+
+
+def _settle(folder: Path) -> None:
+    """Wait until the disk has the names in a folder, where a system can do that: what they stand for is removed elsewhere."""
+    with contextlib.suppress(OSError):
+        handle = os.open(str(folder), os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _age(run_id: str) -> Any:
