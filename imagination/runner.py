@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-import io
 import logging
 import logging.handlers
 import os
@@ -22,6 +21,7 @@ from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from rich.console import Console
 
+from . import streams
 from .advice import look_over
 from .budget import limits
 from .config import load_generation, load_rules
@@ -61,7 +61,7 @@ class Order:
 
 def run_command(order: Order) -> int:
     """Carry out an order; returns the exit code (decisions.md, "Exit codes")."""
-    _prepare_output()
+    streams.prepare()
     console = Console(
         highlight=False, force_terminal=None if sys.stdout.isatty() else False
     )  # whatever FORCE_COLOR says
@@ -83,27 +83,17 @@ def _less(order: Order) -> str:
     return f" without {' and '.join(names)}" if names else ""
 
 
-def _prepare_output() -> None:
-    """No command ends of its output: what it cannot show (a pipe on Windows, an ASCII locale) is written as an escape,
-    and where there is none at all (`>&-`, a service) nobody reads.
-    """
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # for as long as the process
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
 def guarded(act: Callable[[], int], stopped: Union[str, Callable[[], str]] = "stopped") -> int:
     """Do what a command does; an error of ours is told, Ctrl-C and SIGTERM end it. Returns the exit code.
 
     `stopped`: what is said then.
     """
-    _prepare_output()
+    streams.prepare()
     with _terminable():
         try:
-            return act()
+            code = act()
+            sys.stdout.flush()  # what cannot be written is told of here, not by Python at its end
+            return code
         except ImaginationError as err:
             return _told(err)
         except OSError as err:  # a folder that may not be entered, a disk that is gone: the user's to mend, in one line
@@ -431,13 +421,10 @@ def _display(console: Console) -> Iterator[Display]:
 
 
 def _write_line(text: str) -> None:
-    """Print a line. When nobody reads any more (`| head`), the run goes on in silence: it is an hour of a GPU."""
-    try:
+    """Print a line. Where it cannot be written (a file on a full disk), the run goes on in silence: it is an hour of a GPU."""
+    with contextlib.suppress(OSError):
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
-    except OSError:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Shown(logging.Handler):

@@ -1,0 +1,113 @@
+"""Where a command's words go: a reader that went away, a disk that is full, a terminal that was closed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Iterator, List
+
+import pytest
+from desk import ROOT, Desk, checkpoint, hear_ctrl_c
+
+RUN = "iterative_imagination.py"
+FULL = Path("/dev/full")
+
+
+def started(desk: Desk, script: str, *arguments: str, **how: Any) -> Any:
+    """A command as a process of its own; `how`: as `Popen` takes it."""
+    command = [sys.executable, str(ROOT / script), *arguments]
+    return subprocess.Popen(command, **{"cwd": str(desk.root), "preexec_fn": hear_ctrl_c, **how})
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[int]:
+    """The end of a pipe that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        yield write
+    finally:
+        os.close(write)
+
+
+def until_iteration(project: Path, number: int) -> None:
+    """Wait until an iteration is done."""
+    for _ in range(600):
+        with contextlib.suppress(FileNotFoundError):
+            if checkpoint(project)["last_iteration"] >= number:
+                return
+        time.sleep(0.1)
+    raise AssertionError("no iteration came")
+
+
+COMMANDS: List[Any] = [
+    (RUN, "--project", "p", "--dry-run"),
+    ("iterativectl.py", "project", "list"),
+    ("iterativectl.py", "rules", "check", "--project", "p"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_reader_that_went_away_is_no_error(desk: Desk, command: Any) -> None:
+    desk.project()
+    with nobody() as pipe, started(desk, *command, stdout=pipe, stderr=subprocess.PIPE) as process:
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (0, b"")
+
+
+def test_an_error_that_nobody_hears_keeps_its_exit_code(desk: Desk) -> None:
+    with nobody() as pipe, started(desk, RUN, "--project", "nope", stderr=pipe) as process:
+        assert process.wait(60) == 2
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no full device")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_words_that_find_no_room_are_one_line_and_exit_4(desk: Desk, command: Any) -> None:
+    desk.project()
+    with FULL.open("wb") as full, started(desk, *command, stdout=full, stderr=subprocess.PIPE) as process:
+        said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 4
+    assert said.splitlines() == ["error: No space left on device", "hint: look at the permissions and the disk"]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no full device")
+def test_a_run_whose_words_find_no_room_goes_on(desk: Desk) -> None:
+    project = desk.project()
+    with FULL.open("wb") as full, started(desk, RUN, "--project", "p", stdout=full, stderr=full) as process:
+        assert process.wait(120) == 0
+    assert checkpoint(project)["status"] == "passed"
+
+
+def test_a_stop_that_nobody_reads_of_is_a_stop(desk: Desk) -> None:
+    project = desk.project(passes=False, iterations=5000)
+    with nobody() as pipe, started(desk, RUN, "--project", "p", stdout=pipe, stderr=pipe) as process:
+        until_iteration(project, 1)
+        process.terminate()
+        assert process.wait(60) == 143
+    assert checkpoint(project)["status"] == "stopped"
+
+
+def deaf_to_hangup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def test_a_terminal_that_was_closed_ends_no_run_that_does_not_hear_of_it(desk: Desk, tmp_path: Path) -> None:
+    project = desk.project(passes=False, iterations=8)
+    master, slave = os.openpty()
+    said = tmp_path / "said.txt"
+    with said.open("wb") as file, started(
+        desk, RUN, "--project", "p", stdin=slave, stdout=slave, stderr=file, preexec_fn=deaf_to_hangup
+    ) as process:
+        os.close(slave)
+        drawn = b""
+        while b"iteration 1: score" not in drawn:
+            drawn += os.read(master, 4096)
+        os.close(master)
+        assert process.wait(120) == 1
+    assert b"\x1b[" in drawn and said.read_bytes() == b""
+    assert (checkpoint(project)["status"], checkpoint(project)["last_iteration"]) == ("exhausted", 8)
