@@ -72,7 +72,8 @@ def main(
 
     \b
     Exit codes: 0 every criterion passed, 1 ended without, 2 your files or
-    options, 3 a service, 4 the disk, 130 or 143 stopped (it can go on).
+    options, 3 a service, 4 the disk, 129, 130 or 143
+    stopped (it can go on).
     """
     if not project and not rules:
         raise click.UsageError("name a project (--project NAME) or a rules file (--rules PATH --input PICTURE)")

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from typing import Iterator
+
 
 def iterate() -> None:
     """Run `iterative-imagination`."""
-    try:
+    with _process():
         from .cli import main
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    main()
+
+        main()
 
 
 def control() -> None:
     """Run `iterativectl`."""
-    try:
+    with _process():
         from .ctl import main
+
+        main()
+
+
+@contextlib.contextmanager
+def _process() -> Iterator[None]:
+    """All that the process does. Once it is done no signal is heard: it would strike Python in its last steps."""
+    try:
+        yield
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    main()
+    finally:
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)

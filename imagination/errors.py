@@ -19,8 +19,8 @@
     │       └── UnreadableReply *       text came, but no answer could be read out of it (keeps the text)
     └── StoreError              4  an artefact is missing, torn, or newer than this program
 
-An asterisk marks the retryable ones. Ctrl-C is no error of ours: `KeyboardInterrupt` (130), and `Terminated` (143)
-for SIGTERM. Errors carry data and never print; an API key is in none of them.
+An asterisk marks the retryable ones. Ctrl-C is no error of ours: `KeyboardInterrupt` (130), and `Terminated` for
+SIGTERM (143) and SIGHUP (129). Errors carry data and never print; an API key is in none of them.
 """
 
 from __future__ import annotations
@@ -167,4 +167,8 @@ class StoreError(ImaginationError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised in the main thread so that it stops the run the way Ctrl-C does. Exit code 143."""
+    """SIGTERM or SIGHUP, raised in the main thread so that it stops the run the way Ctrl-C does."""
+
+    def __init__(self, exit_code: int = 143) -> None:
+        super().__init__()
+        self.exit_code = exit_code

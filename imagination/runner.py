@@ -17,7 +17,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from rich.console import Console
 
@@ -84,23 +84,26 @@ def _less(order: Order) -> str:
 
 
 def guarded(act: Callable[[], int], stopped: Union[str, Callable[[], str]] = "stopped") -> int:
-    """Do what a command does; an error of ours is told, Ctrl-C and SIGTERM end it. Returns the exit code.
+    """Do what a command does; an error of ours is told; Ctrl-C, SIGTERM and SIGHUP end it. Returns the exit code.
 
     `stopped`: what is said then.
     """
     streams.prepare()
-    with _terminable():
-        try:
-            code = act()
-            sys.stdout.flush()  # what cannot be written is told of here, not by Python at its end
-            return code
-        except ImaginationError as err:
-            return _told(err)
-        except OSError as err:  # a folder that may not be entered, a disk that is gone: the user's to mend, in one line
-            return _told(_from_the_system(err))
-        except KeyboardInterrupt as err:
-            sys.stderr.write(f"\n{stopped if isinstance(stopped, str) else stopped()}\n")
-            return 143 if isinstance(err, Terminated) else 130
+    try:
+        with _terminable():
+            try:
+                code = act()
+                sys.stdout.flush()  # what cannot be written is told of here, not by Python at its end
+                return code
+            except ImaginationError as err:
+                return _told(err)
+            except (
+                OSError
+            ) as err:  # a folder that may not be entered, a disk that is gone: the user's to mend, in one line
+                return _told(_from_the_system(err))
+    except KeyboardInterrupt as err:
+        sys.stderr.write(f"\n{stopped if isinstance(stopped, str) else stopped()}\n")
+        return err.exit_code if isinstance(err, Terminated) else 130
 
 
 def _from_the_system(err: OSError) -> ImaginationError:
@@ -131,19 +134,31 @@ def tell(err: ImaginationError) -> None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM stop a run the way Ctrl-C does. Only the main thread can hear signals."""
+    """Let SIGTERM and SIGHUP stop a command the way Ctrl-C does; a command that was stopped hears nothing more.
+
+    Only the main thread can hear signals.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: object) -> None:
-        raise Terminated
+        if number != signal.SIGTERM:  # a terminal that closes tells of it more than once, and nobody is there to insist
+            signal.signal(number, signal.SIG_IGN)
+        raise Terminated(128 + number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    heard = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under `nohup`
+        heard.append(signal.SIGHUP)
+    afterwards: Dict[int, Any] = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
+    except KeyboardInterrupt:
+        afterwards = dict.fromkeys((signal.SIGINT, *heard), signal.SIG_IGN)
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in afterwards.items():
+            signal.signal(number, handler)
 
 
 def _carry_out(order: Order, console: Console, begun: threading.Event) -> int:

@@ -1,4 +1,4 @@
-"""Where a command's words go: a reader that went away, a disk that is full, a terminal that was closed."""
+"""A command and its terminal: a reader that went away, words that find no room, a terminal closed, Ctrl-C again and again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, Iterator, List
 import pytest
 from desk import ROOT, Desk, checkpoint, hear_ctrl_c
 
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
 RUN = "iterative_imagination.py"
 FULL = Path("/dev/full")
 
@@ -111,3 +112,29 @@ def test_a_terminal_that_was_closed_ends_no_run_that_does_not_hear_of_it(desk: D
         assert process.wait(120) == 1
     assert b"\x1b[" in drawn and said.read_bytes() == b""
     assert (checkpoint(project)["status"], checkpoint(project)["last_iteration"]) == ("exhausted", 8)
+
+
+def test_a_terminal_that_is_closed_stops_a_run_that_can_go_on(desk: Desk) -> None:
+    project = desk.project(passes=False, iterations=5000)
+    with started(desk, RUN, "--project", "p", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        until_iteration(project, 1)
+        for _ in range(3):  # the terminal and the shell both tell of it
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.01)
+        said = process.communicate(timeout=60)[0].decode()
+    assert (process.returncode, "Traceback" in said) == (129, False), said
+    assert "stopped; the same command goes on where it was" in said
+    assert checkpoint(project)["status"] == "stopped"
+
+
+@pytest.mark.parametrize(("times", "apart"), [(12, 0.02), (4, 0.005), (40, 0.05)])
+def test_ctrl_c_again_and_again_is_a_stop_like_any_other(desk: Desk, times: int, apart: float) -> None:
+    project = desk.project(passes=False, iterations=5000)
+    with started(desk, RUN, "--project", "p", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        until_iteration(project, 1)
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+            time.sleep(apart)
+        said = process.communicate(timeout=60)[0].decode()
+    assert (process.returncode, "Traceback" in said) == (130, False), said
+    assert said.count("stopped; the same command goes on where it was") == 1
