@@ -11,6 +11,7 @@ import logging
 import logging.handlers
 import os
 import secrets
+import shlex
 import signal
 import sys
 import threading
@@ -485,9 +486,31 @@ class _OneLine(logging.Formatter):
         return super().formatMessage(record)
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log file that cannot be written is warned of once; it is tried again with each record, and ends no run."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if self._told:
+            return
+        self._told = True
+        reason = getattr(sys.exc_info()[1], "strerror", None) or sys.exc_info()[1]
+        log.warning("%s cannot be written: %s; the run goes on", self.baseFilename, reason)
+
+    def close(self) -> None:
+        with contextlib.suppress(
+            OSError
+        ):  # what could not be written is tried once more, and there is no more to say of it
+            super().close()
+
+
 def _log_file(store: Store) -> logging.Handler:
+    path = store.log_file
     try:
-        store.log_file.parent.mkdir(parents=True, exist_ok=True)
-        return logging.handlers.RotatingFileHandler(store.log_file, maxBytes=5_000_000, backupCount=3, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_fifo() or path.is_socket():  # to open a pipe that nobody reads would be to wait for good
+            raise StoreError(f"{path} is no regular file", f"remove it: rm {shlex.quote(str(path))}")
+        return _LogFile(path, maxBytes=5_000_000, backupCount=3, encoding="utf-8")
     except OSError as err:
-        raise StoreError(f"{store.log_file} cannot be written: {err.strerror or err}") from err
+        raise StoreError(f"{path} cannot be written: {err.strerror or err}") from err
