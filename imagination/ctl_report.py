@@ -63,7 +63,7 @@ def _write(project: str, run_id: Optional[str], output: Optional[str], workspace
     rebuild(store)
     data = page(read_run(run, _head(run))).encode("utf-8")
     path = expanded(output) if output else run.root / "report.html"
-    write_bytes(path, data)
+    write_bytes(Path(os.path.realpath(str(path))), data)  # a link stays one, as /dev/stdout is
     return path, len(data)
 
 

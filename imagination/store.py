@@ -59,6 +59,8 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe would be gone, and a plain file in its place
+            raise StoreError(f"{path} is there and is no regular file", "name another, or move it away")
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
             file.write(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from inspect import signature
@@ -42,6 +43,28 @@ def test_a_run_and_a_place_can_be_named(tmp_path: Path) -> None:
     result = give(tmp_path, "--project", "house", "--run", first.run_id, "--output", str(tmp_path / "a b.html"))
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "a b.html").read_text(encoding="utf-8").count("<summary><b>Iteration") == 2
+
+
+def test_a_pipe_is_not_written_over(tmp_path: Path) -> None:
+    make_run(tmp_path, "house", iterations=1)
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(str(pipe))
+    link.symlink_to(pipe)
+    for path, told in ((pipe, pipe), (link, pipe.resolve())):
+        result = give(tmp_path, "--project", "house", "--output", str(path))
+        assert (result.exit_code, result.stderr) == (
+            4,
+            f"error: {told} is there and is no regular file\nhint: name another, or move it away\n",
+        )
+    assert pipe.is_fifo() and link.is_symlink()
+
+
+def test_a_link_to_a_file_stays_a_link(tmp_path: Path) -> None:
+    make_run(tmp_path, "house", iterations=1)
+    link, page = tmp_path / "link.html", tmp_path / "page.html"
+    link.symlink_to(page)
+    assert give(tmp_path, "--project", "house", "--output", str(link)).exit_code == 0
+    assert link.is_symlink() and page.read_text(encoding="utf-8").count("<summary><b>Iteration") == 1
 
 
 def test_a_long_run_can_still_be_mailed(tmp_path: Path) -> None:
