@@ -199,8 +199,13 @@ def _so_far(store: Store) -> None:
     with contextlib.suppress(ImaginationError):
         checkpoint = store.read_checkpoint()
         if checkpoint is not None and checkpoint.status == "stopped" and checkpoint.best_iteration is not None:
+            output = store.project / "output" / "output.png"
+            told = store.output_told(checkpoint.run_id) or {}
+            kept = (
+                told.get("iteration") == checkpoint.best_iteration and output.is_file()
+            )  # the disk may be what stopped it
             best = f"iteration {checkpoint.best_iteration} with {checkpoint.best_score:g}%"
-            sys.stdout.write(f"best so far: {best}, in {store.project / 'output' / 'output.png'}\n")
+            sys.stdout.write(f"best so far: {best}{f', in {output}' if kept else ''}\n")
 
 
 # --- the project ----------------------------------------------------------------------------------------------------------

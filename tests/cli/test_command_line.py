@@ -496,12 +496,20 @@ def test_a_stopped_run_can_go_on(desk: Desk, number: int, code: int, options: Li
     assert hint in said
     stopped = checkpoint(project)
     assert stopped["status"] == "stopped" and stopped["last_iteration"] >= 1
-    assert (project / "output" / "output.png").is_file()
+    best, output = stopped["best_iteration"], project / "output" / "output.png"
+    assert f"best so far: iteration {best} with 0%, in {output}\n" in said and output.is_file()
     done = stopped["last_iteration"]
     desk.write(project / "config" / "rules.yaml", rules(passes=False, iterations=done + 1))
     result = desk.run("--project", "p")
     assert result.exit_code == 1 and f"going on with run {stopped['run_id']} after iteration {done}" in result.output
     assert (checkpoint(project)["run_id"], checkpoint(project)["last_iteration"]) == (stopped["run_id"], done + 1)
+
+
+def test_a_best_picture_that_found_no_room_is_not_said_to_be_in_output(desk: Desk) -> None:
+    project = desk.project(passes=False, iterations=3)
+    (project / "output").write_text("", encoding="ascii")
+    result = desk.run("--project", "p")
+    assert result.exit_code == 4 and "best so far: iteration 1 with 0%\n" in result.stdout
 
 
 def test_a_stop_before_the_run_began_does_not_send_to_an_earlier_one(desk: Desk) -> None:
