@@ -26,7 +26,7 @@ from xml.etree import ElementTree
 import yaml
 from PIL import Image
 from tree import differences, tree
-from victim import Act, Ended, full_disk, kill, run, signalled, tear, warm
+from victim import Act, Ended, filling_disk, full_disk, kill, run, signalled, tear, warm
 
 from imagination import page_rebuild
 from imagination.store import Store
@@ -280,14 +280,16 @@ def interrupted(place: Range, cut: Cut) -> Tally:
 
 
 def disk(place: Range, cut: Cut) -> Tally:
-    """No space left: for one write, and from one write on."""
+    """No space left, which shows when a file is opened or when it is written: for one write, and from one write on."""
     files, asked, points = undisturbed(place)
     writes = tuple(name for name in points if is_write(name))
     tally = Tally(points=len(writes))
     for turn, at, name in cut.of(writes):
         lasting = turn % 2 == 1
         what = f"{FULL} {'from' if lasting else 'at'} {at} ({name})"
-        disturbed(place, tally, what, at, full_disk, (4, 1), (files, asked), only=is_write, lasting=lasting)
+        for act in (full_disk, filling_disk) if is_opening(name) else (full_disk,):
+            told = what if act is full_disk else f"{what}, in the middle of it"
+            disturbed(place, tally, told, at, act, (4, 1), (files, asked), only=is_write, lasting=lasting)
     return tally
 
 

@@ -19,7 +19,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 NETWORK = ("http.client.connect", "http.client.send", "socket.connect")
 MOVES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
-TORN = 16  # bytes that are written of a file that is cut short
+TORN = 16  # bytes that are written of a file that is cut short, or that a disk still takes
 PATIENCE = 120  # s after which a run counts as hung
 
 Act = Callable[[], None]
@@ -72,7 +72,18 @@ def tear() -> None:
 
 
 def full_disk() -> None:
+    """Refuse to open, to rename, to make a folder."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def filling_disk() -> None:
+    """Refuse what is written beyond the first bytes (EFBIG), until the next point."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (TORN, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def roomy_disk() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 def signalled(number: int) -> Act:
@@ -88,17 +99,18 @@ def run(
     lasting: bool = False,
 ) -> Ended:
     """Run the tool in a child; at point number `at` (from 1, of those that `only` counts) do `act`, from then on if `lasting`."""
-    out = workspace / "out.txt"
     trace = workspace / "points.txt"
-    for path in (out, trace):
-        path.write_bytes(b"")
+    trace.write_bytes(b"")
+    heard, said = os.pipe()  # no file, which a full disk would fall silent with
     child = os.fork()
     if child == 0:
-        _child(workspace, arguments, at, act, only, lasting, out, trace)
+        _child(workspace, arguments, at, act, only, lasting, said, trace)
+    os.close(said)
+    with os.fdopen(heard, encoding="utf-8", errors="replace") as pipe:
+        output = pipe.read()
     _, status = os.waitpid(child, 0)
     code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-    points = tuple(trace.read_text(encoding="utf-8").splitlines())
-    return Ended(code, out.read_text(encoding="utf-8", errors="replace"), points)
+    return Ended(code, output, tuple(trace.read_text(encoding="utf-8").splitlines()))
 
 
 def _child(
@@ -108,16 +120,16 @@ def _child(
     act: Act,
     only: Callable[[str], bool],
     lasting: bool,
-    out: Path,
+    said: int,
     trace: Path,
 ) -> None:
     code = 70
     try:
         signal.alarm(PATIENCE)
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and would go on
-        target = os.open(str(out), os.O_WRONLY | os.O_APPEND)
-        os.dup2(target, 1)
-        os.dup2(target, 2)
+        if act is tear:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and would go on
+        os.dup2(said, 1)
+        os.dup2(said, 2)
         log = os.open(str(trace), os.O_WRONLY | os.O_APPEND)
         _watch(f"{workspace}/projects", at, act, only, lasting, log)
         from imagination.cli import main
@@ -143,6 +155,8 @@ def _watch(projects: str, at: Optional[int], act: Act, only: Callable[[str], boo
         if name is None or not only(name):
             return
         state[0] += 1
+        if act is filling_disk:
+            roomy_disk()
         os.write(log, f"{name}\n".encode())
         if at is not None and (state[0] == at or (lasting and state[0] > at)):
             act()
