@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 KINDS = ("input", "output", "temp")
+PREFIX = "imagination-engine-"
+YOUNG = 60.0  # s in which a folder that nobody holds may be one that is just being made
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _ANNOTATED = re.compile(r"^(?P<name>.*?) ?\[(?P<kind>input|output|temp)\]$", re.DOTALL)
 
@@ -25,15 +27,23 @@ class NotAllowed(Exception):
 
 
 class Folders:
-    """A scratch place on disk with the folders `input`, `output` and `temp`; `remove` takes all of it away."""
+    """A scratch place on disk with the folders `input`, `output` and `temp`; `remove` takes all of it away.
+
+    One that a killed process left is taken away by the next.
+    """
 
     def __init__(self) -> None:
-        self.base = Path(tempfile.mkdtemp(prefix="imagination-generator-")).resolve()
+        _sweep(Path(tempfile.gettempdir()))
+        self.base = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        self._held = _hold(self.base)
         for kind in KINDS:
             (self.base / kind).mkdir()
 
     def remove(self) -> None:
         shutil.rmtree(self.base, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     def folder(self, kind: str) -> Path:
         """Return the folder of `kind`; KeyError for anything but input, output and temp."""
@@ -125,3 +135,30 @@ def _outside(folder: Path, allowed: Path) -> str:
         "**** ERROR: Saving image outside the output folder is not allowed.\n"
         f" full_output_folder: {folder}\n         output_dir: {allowed}\n         commonpath: {common}"
     )
+
+
+def _hold(folder: Path) -> Optional[int]:
+    """Hold a folder for as long as this process lives. None: another holds it, or this system knows no such hold."""
+    try:
+        import fcntl
+
+        handle = os.open(str(folder), os.O_RDONLY | os.O_NOFOLLOW)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _sweep(place: Path) -> None:
+    """Remove what killed processes left: nobody holds it any more."""
+    for folder in place.glob(f"{PREFIX}*"):
+        handle = _hold(folder)
+        if handle is None:
+            continue
+        if time.time() - os.fstat(handle).st_mtime > YOUNG:
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
