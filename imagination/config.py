@@ -10,6 +10,7 @@ import difflib
 import functools
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -339,7 +340,7 @@ def read_text(path: Path) -> str:
     """A user's text file as UTF-8 (a byte order mark is dropped). Raises ConfigError when it cannot be read."""
     try:
         if not path.is_file():
-            raise ConfigError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+            raise ConfigError(f"{path} {not_a_file(path)}")
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path} is larger than {MAX_BYTES // 1000} kB; that is no configuration")
         return path.read_bytes().decode("utf-8-sig")
@@ -348,6 +349,13 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"{path}:{line} is not UTF-8 text", "save the file with the encoding UTF-8") from err
     except (OSError, ValueError) as err:
         raise ConfigError(f"{path} cannot be read: {getattr(err, 'strerror', None) or err}") from err
+
+
+def not_a_file(path: Path) -> str:
+    """What is the matter with a path where a file should be."""
+    if path.exists():
+        return "is not a file"
+    return f"is a link to {os.readlink(str(path))}, which is not there" if path.is_symlink() else "does not exist"
 
 
 def _survey(root: Optional[yaml.Node], lines: Dict[Keys, int]) -> Iterator[Tuple[int, str]]:
@@ -422,6 +430,7 @@ __all__ = [
     "load_rules",
     "load_texts",
     "load_vision",
+    "not_a_file",
     "read_document",
     "read_text",
     "rules_hash",

@@ -95,8 +95,7 @@ def _ask(project: Project, rules: str, store: Store) -> dict[str, object]:
     loaded = load_vision(project.vision)
     settings = loaded.record
     templates, _ = Templates.merge([load_texts(path) for path in project.prompt_files()])
-    own = project.root / "config" / "rules_guidelines.md"
-    guidelines = read_text(own if own.is_file() else project.workspace.template("config/rules_guidelines.md"))
+    guidelines = read_text(project.own_or_template("config/rules_guidelines.md"))
     asked = request(templates, rules, guidelines, list_notes(_rankings(store)))
     if settings.provider == BUILTIN:
         _warn(f"the built-in engine only measures pictures and proposes nothing; name a model in {project.vision}")

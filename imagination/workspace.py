@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import re
 import secrets
 import shlex
@@ -78,6 +79,13 @@ def check_name(name: str) -> str:
     return name
 
 
+def _is_there(path: Path) -> bool:
+    """Say whether the name is taken, by whatever: a folder, or a link to a disk that is gone, is the user's own file that
+    cannot be read, and whoever opens it says so. Only where there is nothing at all does something else step in.
+    """
+    return os.path.lexists(str(path))
+
+
 @dataclass(frozen=True)
 class Workspace:
     """The folder that holds `projects/`."""
@@ -142,7 +150,7 @@ class Workspace:
     def template(self, relative: str) -> Path:
         """A template file. Raises StoreError when the installation is damaged."""
         for folder in self.templates():
-            if (folder / relative).is_file():
+            if _is_there(folder / relative):
                 return folder / relative
         raise StoreError(f"the template {relative} is missing from {self.templates()[-1]}", "install the tool again")
 
@@ -241,14 +249,17 @@ class Project:
     @property
     def vision(self) -> Path:
         """AIVis.yaml: the project's, else the template's."""
-        own = self.root / "config" / "AIVis.yaml"
-        return own if own.is_file() else self.workspace.template("config/AIVis.yaml")
+        return self.own_or_template("config/AIVis.yaml")
 
     @property
     def generation(self) -> Path:
         """AIGen.yaml as the user wrote it: the project's, else the template's."""
-        own = self.root / "config" / "AIGen.yaml"
-        return own if own.is_file() else self.workspace.template("config/AIGen.yaml")
+        return self.own_or_template("config/AIGen.yaml")
+
+    def own_or_template(self, relative: str) -> Path:
+        """A file of the project, whatever is in its place; the template's only where there is nothing at all."""
+        own = self.root / relative
+        return own if _is_there(own) else self.workspace.template(relative)
 
     def prompt_files(self) -> List[Path]:
         """prompts.yaml files that are there, the last overrides (decisions.md, "Prompt templates").
@@ -257,7 +268,7 @@ class Project:
         """
         own = [self.workspace.root / "defaults", self.workspace.root, self.root / "config"]
         found = [shipped("defaults") / "prompts.yaml", *(folder / "prompts.yaml" for folder in own)]
-        return [path for path in dict.fromkeys(found) if path.is_file()]
+        return [path for path in dict.fromkeys(found) if _is_there(path)]
 
     def input(self) -> Path:
         """The input picture: input/input.png, else the one input/input.*. Raises ConfigError when there is none."""
@@ -306,6 +317,8 @@ class Project:
 
     def lookup(self, relative: str) -> Path:
         """A file that a config names: in the project, then the workspace, then the templates. Raises ConfigError."""
+        from .config import not_a_file
+
         path = expanded(relative)
         if path.is_absolute():
             folders = [Path()]
@@ -314,6 +327,8 @@ class Project:
         for folder in folders:
             if (folder / path).is_file():
                 return folder / path
+            if _is_there(folder / path):
+                raise ConfigError(f"{folder / path} {not_a_file(folder / path)}")
         looked = (
             ", ".join(dict.fromkeys(str(folder) for folder in folders))
             if not path.is_absolute()

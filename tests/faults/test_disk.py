@@ -75,6 +75,30 @@ def test_a_file_where_a_folder_belongs_and_the_other_way_round(bench: WireBench,
     assert bench.run().iterations == FINE
 
 
+NAMED_BY_TEMPLATE = [
+    "config/AIVis.yaml",
+    "config/AIGen.yaml",
+    "config/prompts.yaml",
+    "workflow/img2img_no_mask_api.json",
+]
+
+
+@pytest.mark.parametrize("part", NAMED_BY_TEMPLATE)
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_file_that_cannot_be_reached_is_told_of_and_no_template_steps_in(
+    bench: WireBench, part: str, kind: str, tmp_path: Path
+) -> None:
+    """A link to a disk that is not mounted: another judge than the user's, which may cost money, is no stand-in."""
+    place = bench.project.root / part
+    place.parent.mkdir(exist_ok=True)
+    place.unlink() if place.is_file() else None
+    place.mkdir() if kind == "folder" else place.symlink_to(tmp_path / "unmounted" / place.name)
+    with pytest.raises(ConfigError) as caught:
+        bench.run()
+    told = f"link to {tmp_path / 'unmounted' / place.name}, which is not there" if kind == "link" else "is not a file"
+    assert str(place) in caught.value.message and told in caught.value.message
+
+
 def permissions_bind(folder: Path) -> bool:
     """Not for root, and not on every file system."""
     probe = folder / "probe"
