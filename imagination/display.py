@@ -62,6 +62,12 @@ def number(value: Optional[float]) -> str:
     return "-" if value is None else f"{value:g}"
 
 
+def likeness(metadata: Metadata) -> str:
+    """How like the original it is; `-` where that is not on record."""
+    similarity = metadata.comparison["similarity_score"]
+    return "-" if similarity is None else f"{similarity:.2f}"
+
+
 def settings_line(sampling: Sampling) -> str:
     """Sampling as `key=value` words; what the workflow has no place for is left out."""
     values = sampling.as_dict()
@@ -127,8 +133,7 @@ def verdict_line(metadata: Metadata, evaluation: Optional[Evaluation]) -> str:
     """Score, likeness and failed fields as `key=value` words."""
     if evaluation is None:
         return f"status=failed error: {metadata.error}"
-    similarity = metadata.comparison.get("similarity_score")
-    words = [f"score={evaluation.overall_score:g}", f"similarity={similarity:.2f}"]
+    words = [f"score={evaluation.overall_score:g}", f"similarity={likeness(metadata)}"]
     words.append(f"failed={','.join(evaluation.failed_fields) or 'none'}")
     if evaluation.source == "fallback":
         words.append("judged=no")
@@ -244,9 +249,10 @@ def finished_line(metadata: Metadata, evaluation: Optional[Evaluation]) -> Text:
     """One finished iteration."""
     if evaluation is None:
         return Text(f"✗ iteration {metadata.iteration} failed: {clean(str(metadata.error))}", "red")
-    similarity = metadata.comparison.get("similarity_score")
     mark, style = ("✓", "green") if evaluation.all_pass else ("•", "")
-    told = f"{mark} iteration {metadata.iteration}: score {evaluation.overall_score:g}%, similarity {similarity:.2f}"
+    told = (
+        f"{mark} iteration {metadata.iteration}: score {evaluation.overall_score:g}%, similarity {likeness(metadata)}"
+    )
     told += " (not judged)" if evaluation.source == "fallback" else ""
     told += f" (judged by {metadata.aivis_metadata.provider})" if metadata.aivis_metadata.using_fallback else ""
     return Text(told, style)
@@ -325,22 +331,22 @@ def _all_of(total: int) -> str:
 
 def _criteria(outcome: Outcome) -> int:
     best = [m for m in outcome.history if m.iteration == outcome.checkpoint.best_iteration]
-    return max((len(m.evaluation.get("criteria_results") or {}) for m in best), default=0)
+    return max((len(m.evaluation["criteria_results"]) for m in best), default=0)
 
 
 def _was_judged(metadata: Metadata) -> bool:
-    return bool(metadata.aivis_metadata.success or any(metadata.evaluation.get("criteria_results", {}).values()))
+    return bool(metadata.aivis_metadata.success or any(metadata.evaluation["criteria_results"].values()))
 
 
 def _row(metadata: Metadata) -> List[str]:
     used = metadata.parameters_used
-    results = metadata.evaluation.get("criteria_results") or {}
+    results = metadata.evaluation["criteria_results"]
     failed = ", ".join(field for field, passed in results.items() if not passed)
     ok = metadata.status == "ok"
     return [
         str(metadata.iteration),
-        f"{metadata.evaluation.get('overall_score', 0):g}" if ok else "-",
-        f"{metadata.comparison.get('similarity_score'):.2f}" if ok else "-",
+        f"{metadata.evaluation['overall_score']:g}" if ok else "-",
+        likeness(metadata),
         number(used.get("denoise")),
         number(used.get("cfg")),
         str(used.get("steps") or "-"),

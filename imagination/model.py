@@ -550,6 +550,21 @@ def _checked_parameters(value: Dict[str, Any]) -> Dict[str, Any]:
     return {**_Used.model_validate({k: v for k, v in value.items() if k in SAMPLING_FIELDS}).model_dump()}
 
 
+class _Verdicts(Frozen):
+    """What metadata repeats of the evaluation. A key that is not there was not told by whoever wrote the file."""
+
+    overall_score: float = 0.0
+    criteria_results: Dict[str, bool] = Field(default_factory=dict)
+
+
+class _Likeness(Frozen):
+    """The same of the comparison."""
+
+    similarity_score: Optional[float] = None
+    differences: List[str] = Field(default_factory=list)
+    analysis: str = ""
+
+
 class Metadata(Artefact):
     """`metadata/iteration_{N}_metadata.json`: the spec's keys, then ours."""
 
@@ -576,6 +591,16 @@ class Metadata(Artefact):
     seeded_from: Optional[Seeding] = None
 
     _parameters_have_types = field_validator("parameters_used")(_checked_parameters)
+
+    @field_validator("evaluation")
+    @classmethod
+    def _verdicts_have_types(cls, value: Dict[str, Any]) -> Dict[str, Any]:
+        return _Verdicts.model_validate(value).model_dump()
+
+    @field_validator("comparison")
+    @classmethod
+    def _likeness_has_types(cls, value: Dict[str, Any]) -> Dict[str, Any]:
+        return _Likeness.model_validate(value).model_dump()
 
 
 class Totals(Frozen):

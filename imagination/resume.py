@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from .budget import spending, used_up
-from .errors import ConfigError, ImaginationError
+from .errors import ConfigError, ImaginationError, StoreError
 from .holding import Yardstick
 from .model import (
     MOST_SECONDS,
@@ -207,8 +207,8 @@ def _check_budget(checkpoint: Checkpoint, project: ProjectSettings, first: int) 
 
 def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: float) -> Opening:
     run = store.run(checkpoint.run_id)
-    _restore_settings(store, setup, run, first)
-    again = run.metadata(first)
+    again = _on_record(run, first)
+    _restore_settings(store, setup, again)
     same_input = checkpoint.input_sha256 == setup.input_sha256
     same = same_input and checkpoint.rules_sha256 == setup.rules_sha256
     run.put_aside([FINAL_COMPARISON] if same else [FINAL_COMPARISON, JUDGE_CHECK], now)
@@ -307,9 +307,15 @@ def paid_by(run: Run, checkpoint: Checkpoint) -> Optional[Usage]:
     return known if told is None or (known is not None and known.requests > told.requests) else told
 
 
-def _restore_settings(store: Store, setup: Setup, run: Run, first: int) -> None:
-    """Put in force what iteration `first` had used; where it has no metadata, the settings in force are its own."""
-    metadata = run.metadata(first)
+def _on_record(run: Run, iteration: int) -> Optional[Metadata]:
+    """What is known of an iteration that is to be made anew: nothing, where damage is the reason for that."""
+    with contextlib.suppress(StoreError):
+        return run.metadata(iteration)
+    return None
+
+
+def _restore_settings(store: Store, setup: Setup, metadata: Optional[Metadata]) -> None:
+    """Put in force what an iteration had used; where it has no metadata, the settings in force are its own."""
     if metadata is None:
         return
     generation = store.read_generation() if store.generation_file.is_file() else setup.generation

@@ -319,16 +319,25 @@ class Run:
         write_json(self.file(kind, iteration), record.model_dump(mode="json"))
 
     def answers(self, iteration: int) -> Optional[Answers]:
-        return read_record(self.file("questions", iteration), Answers)
+        return self._numbered("questions", iteration, Answers)
 
     def evaluation(self, iteration: int) -> Optional[Evaluation]:
-        return read_record(self.file("evaluation", iteration), Evaluation)
+        return self._numbered("evaluation", iteration, Evaluation)
 
     def comparison(self, iteration: int) -> Optional[Comparison]:
-        return read_record(self.file("comparison", iteration), Comparison)
+        return self._numbered("comparison", iteration, Comparison)
 
     def metadata(self, iteration: int) -> Optional[Metadata]:
-        return read_record(self.file("metadata", iteration), Metadata)
+        return self._numbered("metadata", iteration, Metadata)
+
+    def _numbered(self, name: str, iteration: int, kind: Type[Record]) -> Optional[Record]:
+        """An artefact of one iteration. Raises StoreError also where it says that it is another's."""
+        path = self.file(name, iteration)
+        found = read_record(path, kind)
+        said = getattr(found, "iteration", iteration)
+        if said != iteration:
+            raise StoreError(f"{path} is damaged: iteration: it says {said}, and its name says {iteration}", REDO)
+        return found
 
     def judge_check(self) -> Optional[JudgeCheck]:
         return read_record(self.root / JUDGE_CHECK, JudgeCheck)
