@@ -71,15 +71,25 @@ class Chronicle:
         self.store.write_checkpoint(self.checkpoint)
 
     def remember(self) -> None:
-        """Take up what earlier processes did in this run."""
-        for iteration in self.run.iterations():
+        """Take up what earlier processes did in this run; of what somebody has removed since then, a warning tells."""
+        lost: Dict[int, str] = {}
+        for iteration in range(1, self.checkpoint.last_iteration + 1):
             metadata = self.run.metadata(iteration)
-            if metadata is None or iteration > self.checkpoint.last_iteration:
+            if metadata is None:
+                lost[iteration] = "metadata"
                 continue
             self.metadata[iteration] = metadata
             evaluation, comparison = self.run.evaluation(iteration), self.run.comparison(iteration)
             if evaluation is not None and comparison is not None:
                 self._learn(metadata, evaluation, comparison)
+            elif metadata.status == "ok":
+                lost[iteration] = "comparison" if evaluation else "evaluation"
+        for iteration, kind in list(lost.items())[:1]:
+            others = f" (nor from {len(lost) - 1} others that lack a file)" if len(lost) > 1 else ""
+            log.warning(
+                "%s is not there, so nothing is decided from iteration %d%s; --resume-from %d makes it again",
+                *(self.run.file(kind, iteration), iteration, others, iteration),
+            )
         self.write_output()
 
     def _learn(self, metadata: Metadata, evaluation: Evaluation, comparison: Comparison) -> None:

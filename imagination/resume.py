@@ -111,11 +111,13 @@ def foresee(
     checkpoint = store.read_checkpoint() if not reset else None
     if resume_from is not None:
         known = _known(store, checkpoint)
+        _check_there(store, known)
         _check_first(known, resume_from)
         _check_budget(known, setup.rules.project, resume_from)
         return f"run {known.run_id} again from iteration {resume_from}"
     if checkpoint is None or not continues(checkpoint, setup.rules.project):
-        return f"a new run{_over(checkpoint, setup.rules.project)}"
+        return f"a new run{_over(checkpoint, setup.rules.project)}{'' if reset else _cut_off(store)}"
+    _check_there(store, checkpoint)
     if seeding is not None:
         raise ConfigError(
             f"--seed-from-ranking starts a new run, but run {checkpoint.run_id} is not finished",
@@ -135,7 +137,31 @@ def _over(checkpoint: Optional[Checkpoint], project: ProjectSettings) -> str:
     return f" (run {checkpoint.run_id} is over: {over.told}; raise project.{over.key} to go on with it)"
 
 
+def _cut_off(store: Store) -> str:
+    """What keeps a start from going on with a run that has not ended: its resume point is gone."""
+    left = store.runs()[-1:] if store.read_checkpoint() is None else []
+    if not left or not left[0].iterations() or _has_ended(store, left[0]):
+        return ""
+    return f" (run {left[0].run_id} cannot go on: its resume point {store.checkpoint_file} is not there)"
+
+
+def _has_ended(store: Store, run: Run) -> bool:
+    told = store.output_told(run.run_id) or {}
+    return told.get("result") == "passed" or "ended_by" in told
+
+
+def _check_there(store: Store, checkpoint: Checkpoint) -> None:
+    """Refuse to go on in a run whose folder is gone: without its pictures and verdicts it would be another run."""
+    root = store.run(checkpoint.run_id).root
+    if not root.is_dir():
+        raise StoreError(
+            f"run {checkpoint.run_id} cannot go on: its folder {root} is not there",
+            "put it back, or start afresh with --reset",
+        )
+
+
 def _new(store: Store, setup: Setup, reset: bool, now: float, seeding: Optional[Seeding]) -> Opening:
+    why = "" if reset else _cut_off(store)
     if reset:
         store.archive_loose(now)
     store.put_output_aside(now)
@@ -153,7 +179,7 @@ def _new(store: Store, setup: Setup, reset: bool, now: float, seeding: Optional[
         input_sha256=setup.input_sha256,
         seeded_from=seeding,
     )
-    story = f"new run {run.run_id}"
+    story = f"new run {run.run_id}{why}"
     if seeding is not None:
         story += f", seeded from the ranking of {seeding.run_id} ({seeding.mode})"
     return Opening(run, checkpoint, True, story)

@@ -140,6 +140,11 @@ class Store:
         """working/AIGen.yaml: the settings in force."""
         return self.working / "AIGen.yaml"
 
+    @property
+    def checkpoint_file(self) -> Path:
+        """working/checkpoint.json: the resume point."""
+        return self.working / "checkpoint.json"
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the project for this process. Raises StoreError that names the run holding it."""
@@ -174,7 +179,7 @@ class Store:
 
     def read_checkpoint(self) -> Optional[Checkpoint]:
         """The resume point, or None before the first run."""
-        return read_record(self.working / "checkpoint.json", Checkpoint, "start afresh with --reset")
+        return read_record(self.checkpoint_file, Checkpoint, "start afresh with --reset")
 
     def bookings(self) -> int:
         """How often the resume point's `totals` was written."""
@@ -183,7 +188,7 @@ class Store:
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Put the resume point on disk."""
-        write_json(self.working / "checkpoint.json", checkpoint.model_dump(mode="json"))
+        write_json(self.checkpoint_file, checkpoint.model_dump(mode="json"))
 
     def run(self, run_id: str) -> Run:
         """The folder of a run. Raises StoreError for an id that no run can have."""

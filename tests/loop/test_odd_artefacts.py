@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict
+import shutil
+from typing import Any, Dict, Optional
 
 import pytest
 from scripted import ALL, NONE, Bench, ScriptedGenerator, ScriptedVision
 from test_display import run_on, shown, terminal
 
-from imagination.errors import StoreError
+from imagination.errors import ExecutionFailed, StoreError
+from imagination.loop import Observer
+from imagination.resume import Opening, foresee
+from imagination.setup import Setup, read_setup
 from imagination.store import Run
 
 
@@ -68,3 +72,79 @@ def test_an_iteration_whose_metadata_is_damaged_is_made_again(bench: Bench) -> N
     stopped = bench.run_stopped(ScriptedGenerator(), ScriptedVision([ALL]))
     assert isinstance(stopped, StoreError) and "--resume-from N" in stopped.hint
     assert bench.run(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=2).passed
+
+
+# --- what is gone ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resume_from", [None, 1, 3])
+def test_a_run_whose_folder_is_gone_is_not_gone_on_with(bench: Bench, resume_from: Optional[int]) -> None:
+    run, vision = stopped_after(bench, 2), ScriptedVision([ALL])
+    run.root.rename(bench.project.root / "elsewhere")
+    stopped = bench.run_stopped(ScriptedGenerator(), vision, resume_from=resume_from)
+    assert isinstance(stopped, StoreError) and f"its folder {run.root} is not there" in str(stopped)
+    assert "--reset" in stopped.hint and not vision.asked and not run.root.exists()
+    (bench.project.root / "elsewhere").rename(run.root)
+    assert bench.run(ScriptedGenerator(), ScriptedVision([ALL])).checkpoint.run_id == run.run_id
+
+
+def test_a_run_whose_folder_is_gone_makes_way_for_a_new_one(bench: Bench) -> None:
+    shutil.rmtree(stopped_after(bench, 2).root)
+    assert bench.run(ScriptedGenerator(), ScriptedVision([ALL]), reset=True).passed
+
+
+@pytest.mark.parametrize("kind", ["metadata", "evaluation", "comparison"])
+def test_a_picture_that_is_no_evidence_any_more_is_told_of_once(
+    bench: Bench, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = stopped_after(bench, 3)
+    run.file(kind, 2).unlink()
+    assert bench.run(ScriptedGenerator(), ScriptedVision([ALL])).passed
+    told = [record.getMessage() for record in caplog.records if "is not there" in record.getMessage()]
+    path = run.file(kind, 2)
+    assert told == [f"{path} is not there, so nothing is decided from iteration 2; --resume-from 2 makes it again"]
+
+
+def test_a_failed_iteration_lacks_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    faults = {1: ExecutionFailed("out of memory"), 3: KeyboardInterrupt()}
+    bench.run_stopped(ScriptedGenerator(faults), ScriptedVision([NONE]))
+    assert bench.run(ScriptedGenerator(), ScriptedVision([ALL])).passed
+    assert not [record for record in caplog.records if "is not there" in record.getMessage()]
+
+
+def opening(bench: Bench, **order: Any) -> str:
+    """What a start says it will do, which is also what a rehearsal says of it."""
+    told = _Opened()
+    setup = read_setup(bench.project)
+    foreseen = foresee(bench.store, setup, reset=order.get("reset", False), resume_from=None)
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]), observer=told, **order)
+    assert foreseen.partition(" (")[2] == told.story.partition(" (")[2]
+    return told.story
+
+
+class _Opened(Observer):
+    story = ""
+
+    def opened(self, opening: Opening, setup: Setup) -> None:
+        self.story = opening.story
+
+
+def test_a_new_run_that_begins_as_the_resume_point_is_gone_says_so(bench: Bench) -> None:
+    run = stopped_after(bench, 2)
+    bench.store.checkpoint_file.unlink()
+    why = f"(run {run.run_id} cannot go on: its resume point {bench.store.checkpoint_file} is not there)"
+    assert opening(bench).endswith(why)
+
+
+@pytest.mark.parametrize("verdicts", [NONE, ALL])
+def test_a_run_that_had_ended_is_not_missed(bench: Bench, verdicts: Any) -> None:
+    bench.run(ScriptedGenerator(), ScriptedVision([verdicts]))
+    bench.store.checkpoint_file.unlink()
+    assert "(" not in opening(bench)
+
+
+def test_nothing_is_missed_by_a_first_run_or_after_a_reset(bench: Bench) -> None:
+    assert "(" not in opening(bench)
+    stopped_after(bench, 2)
+    bench.store.checkpoint_file.unlink()
+    assert "(" not in opening(bench, reset=True)
