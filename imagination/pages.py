@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from . import images
 from .errors import StoreError
-from .model import Artefact, Checkpoint, Metadata, Rules
+from .model import MOST_ITERATIONS, Artefact, Checkpoint, Metadata, Rules
 from .page_extras import ENDING, extras
 from .page_rows import block_of, numbers_in, row, with_row
 from .reading import MAX_JSON, read_bytes
@@ -187,7 +187,9 @@ def read_head(run: Run) -> Optional[Dict[str, Any]]:
     head = read_script(head_file(run))
     if head is None or not {*_SUMMARY, "totals", "criteria", "never_met", "blocks", "ranking_saved_at"} <= set(head):
         return None
-    return head if type(head["last_iteration"]) is int and isinstance(head["criteria"], list) else None
+    last = head["last_iteration"]  # there is a row script to look for every fifty of them
+    counted = type(last) is int and 0 <= last <= MOST_ITERATIONS
+    return head if counted and isinstance(head["criteria"], list) else None
 
 
 def ranking_time(run: Run) -> Optional[float]:

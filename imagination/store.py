@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from .config import load_generation
 from .errors import ConfigError, StoreError
 from .model import (
+    MOST_ITERATIONS,
     Answers,
     Artefact,
     CachedReply,
@@ -44,6 +45,7 @@ RUN_ID = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?")
 KINDS = {"questions": Answers, "evaluation": Evaluation, "comparison": Comparison, "metadata": Metadata}
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same in C, which most builds of PyYAML have
 JUDGE_CHECK, FINAL_COMPARISON = "judge_check.json", "final_comparison.json"  # one of each a run
+_NUMBERED = re.compile(r"iteration_([1-9][0-9]{0,8})_metadata\.json")
 LOOSE = re.compile(r"iteration_\d+(_\w+)?\.(png|json)")  # the flat layout of the spec's older listing
 
 
@@ -407,10 +409,8 @@ class Run:
 
     def iterations(self) -> List[int]:
         """Numbers of the iterations that have metadata, in order."""
-        found = (
-            re.fullmatch(r"iteration_(\d+)_metadata\.json", p.name) for p in (self.root / "metadata").glob("*.json")
-        )
-        return sorted(int(match[1]) for match in found if match)
+        found = (_NUMBERED.fullmatch(path.name) for path in (self.root / "metadata").glob("*.json"))
+        return sorted(number for number in (int(match[1]) for match in found if match) if number <= MOST_ITERATIONS)
 
     def supersede(self, first: int, now: float) -> None:
         """Move every artefact of iterations `first` and later to superseded/{time}/."""

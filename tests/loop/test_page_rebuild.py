@@ -268,6 +268,27 @@ def test_a_run_whose_files_all_are_damaged_stays_in_the_list_with_the_others(tmp
     assert [run["last_iteration"] for run in runs] == [2, 1] and {*runs[0]} == {*runs[1]}
 
 
+@pytest.mark.parametrize("last", [1_000_000_000, -1, None])
+def test_a_head_with_a_number_of_iterations_that_no_run_has_is_made_anew(tmp_path: Path, last: Any) -> None:
+    """There would be twenty million blocks to look for."""
+    run = make_run(tmp_path, "p", 2, size=(32, 24))
+    (run.root.parent / "checkpoint.json").unlink()
+    pages.receive(file_of(run, "head"), {**script(run, "head"), "last_iteration": last})
+    begun = time.monotonic()
+    rebuild(tmp_path)
+    assert script(run, "head")["last_iteration"] == 2 and time.monotonic() - begun < 5
+
+
+def test_a_file_of_an_iteration_that_no_run_has_is_passed_over(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "p", 2, size=(32, 24))
+    (run.root.parent / "checkpoint.json").unlink()
+    for number in ("1000000000", "0", "9" * 200, "007"):
+        shutil.copyfile(file_of(run, "metadata", 2), run.root / "metadata" / f"iteration_{number}_metadata.json")
+    file_of(run, "head").unlink()
+    rebuild(tmp_path)
+    assert script(run, "head")["last_iteration"] == 2 and run.iterations() == [1, 2]
+
+
 def test_only_verdicts_under_the_heads_rules_count(tmp_path: Path) -> None:
     run = make_run(tmp_path, "p", 3, status="passed", size=(32, 24))
     change(file_of(run, "evaluation", 3), rules_sha256="of other rules", criteria_sha256={})
