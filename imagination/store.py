@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import re
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ RUN_ID = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?")
 KINDS = {"questions": Answers, "evaluation": Evaluation, "comparison": Comparison, "metadata": Metadata}
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same in C, which most builds of PyYAML have
 JUDGE_CHECK, FINAL_COMPARISON = "judge_check.json", "final_comparison.json"  # one of each a run
+LONGEST_WRITE = 600.0  # s
+_HALF = re.compile(r"\..+?\.([0-9]{1,9})(?:\.[0-9a-f]{8})?\.tmp", re.DOTALL)  # as `write_bytes` names it, and did
 _NUMBERED = re.compile(r"iteration_([1-9][0-9]{0,8})_metadata\.json")
 LOOSE = re.compile(r"iteration_\d+(_\w+)?\.(png|json)")  # the flat layout of the spec's older listing
 
@@ -59,7 +62,9 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
 
     `durable` waits until the disk has it (power cuts); what can be rebuilt does without.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(
+        f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    )  # threads and containers share pids
     try:
         if path.exists() and not path.is_file():  # a device or a pipe would be gone, and a plain file in its place
             raise StoreError(f"{path} is there and is no regular file", "name another, or move it away")
@@ -77,6 +82,19 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
             f"{path} cannot be written: {err.strerror or err}",
             "free some space or mend the permissions, then run again",
         ) from err
+
+
+def _is_left(path: Path, now: float) -> bool:
+    """Is it half of a file of ours, and nobody will write the other half? A viewer may be saving a ranking meanwhile, but
+    no writing takes minutes; and this process has written nothing yet, so what has its number is an earlier one's.
+    """
+    from .daemons import identity
+
+    match = _HALF.fullmatch(path.name)
+    if match is None:
+        return False
+    gone = int(match[1]) == os.getpid() or identity(int(match[1])) is None
+    return gone or now - path.stat().st_mtime > LONGEST_WRITE
 
 
 def write_json(path: Path, value: Any, durable: bool = True) -> None:
@@ -177,7 +195,8 @@ class Store:
         for folder in (self.working, self.project / "output"):
             for path in folder.rglob(".*.tmp"):
                 with contextlib.suppress(OSError):
-                    path.unlink()
+                    if _is_left(path, time.time()):
+                        path.unlink()
 
     def read_checkpoint(self) -> Optional[Checkpoint]:
         """The resume point, or None before the first run."""

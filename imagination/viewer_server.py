@@ -15,6 +15,7 @@ import socket
 import socketserver
 import stat
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -229,13 +230,17 @@ def _hear_out(connection: socket.socket) -> None:
         pass
 
 
+_ONE_SHOWS = threading.Lock()  # what is read of run.js and what is written there belong together
+
+
 def _show(run: Path) -> None:
     """Tell the page that is opened from disk, too. The ranking itself is safe already."""
     from .pages import refresh_ranking
     from .store import Run
 
     try:
-        refresh_ranking(Run(run, run.name))
+        with _ONE_SHOWS:
+            refresh_ranking(Run(run, run.name))
     except (ImaginationError, OSError) as err:
         logging.getLogger(__name__).warning("%s", err)
 

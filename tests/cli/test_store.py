@@ -104,6 +104,26 @@ def test_a_reader_sees_the_old_file_or_the_new_one_and_nothing_between(tmp_path:
     assert names(tmp_path) == ["a.bin"]
 
 
+def test_many_may_write_one_file_at_once(tmp_path: Path) -> None:
+    """As threads of a viewer do, and processes of two containers that have the same number."""
+    path, failed = tmp_path / "a.bin", []
+
+    def write(content: bytes) -> None:
+        try:
+            for _ in range(50):
+                write_bytes(path, content, durable=False)
+        except StoreError as err:
+            failed.append(err)
+
+    contents = [bytes([n]) * 100_000 for n in range(4)]
+    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed and path.read_bytes() in contents and names(tmp_path) == ["a.bin"]
+
+
 # --- reading ------------------------------------------------------------------------------------------------------------
 
 
@@ -259,6 +279,34 @@ def test_a_project_is_held_by_one_run_at_a_time(store: Store) -> None:
     with store.lock():
         pass
     assert not (store.working / ".run.lock.json").exists()
+
+
+NOBODY = 99_999_999  # more than any system counts to
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "stays"),
+    [
+        (f".checkpoint.json.{NOBODY}.0123abcd.tmp", 0, False),
+        (f".checkpoint.json.{NOBODY}.tmp", 0, False),  # as older versions called them
+        (f".checkpoint.json.{os.getpid()}.0123abcd.tmp", 0, False),
+        (f".ranking.json.{os.getppid()}.0123abcd.tmp", 0, True),  # one who may be at it
+        (f".ranking.json.{os.getppid()}.0123abcd.tmp", 3600, False),
+        (".somebody-elses.tmp", 3600, True),
+        ("ranking.json.1.0123abcd.tmp", 3600, True),
+    ],
+    ids=["of one who is gone", "of an older version", "of our number", "under way", "too long", "another's", "no dot"],
+)
+def test_half_written_files_are_swept_when_nobody_writes_them_any_more(
+    store: Store, name: str, age: float, stays: bool
+) -> None:
+    for folder in (store.working / RUN_ID / "human", store.project / "output"):
+        folder.mkdir(parents=True)
+        (folder / name).write_bytes(b"{")
+        os.utime(folder / name, (time.time() - age, time.time() - age))
+    with store.lock():
+        assert (store.working / RUN_ID / "human" / name).exists() == stays
+        assert (store.project / "output" / name).exists() == stays
 
 
 def test_the_lock_is_given_back_when_the_run_fails(store: Store) -> None:

@@ -14,12 +14,12 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
-from make_runs import make_run
+from make_runs import make_run, rank
 
 from imagination.pages import read_head
 from imagination.ranking_file import Unfit, read
 from imagination.store import Run, write_bytes
-from imagination.viewer_server import Server, open_server
+from imagination.viewer_server import Server, _show, open_server
 
 GOOD: Dict[str, Any] = {"ranking": ["3", "1"], "notes": {"3": "the light!"}}
 
@@ -135,6 +135,21 @@ def test_of_two_at_once_one_is_saved(desk: Desk) -> None:
     for thread in threads:
         thread.join()
     assert sorted(told) == [200] + [412] * 7
+
+
+def test_the_page_from_disk_gets_the_last_of_many_at_once(desk: Desk) -> None:
+    def save(note: int) -> None:
+        rank(desk.run, ["1"], {"1": str(note)})
+        _show(desk.run.root)
+
+    for turn in range(10):
+        threads = [threading.Thread(target=save, args=(10 * turn + n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        head = read_head(desk.run)
+        assert head is not None and head["ranking"] == desk.run.ranking().model_dump(mode="json")
 
 
 def test_notes_alone_are_a_ranking(desk: Desk) -> None:

@@ -474,14 +474,6 @@ def test_the_server_is_where_the_configuration_says_also_in_mid_run(bench: Bench
     assert (setup.generation.comfyui.host, setup.generation.comfyui.port) == ("moved", 9000)
 
 
-def test_half_written_files_of_a_killed_process_are_swept(bench: Bench) -> None:
-    bench.run(ScriptedGenerator(), ScriptedVision([ALL]))
-    left = bench.store.working / ".checkpoint.json.4711.tmp"
-    left.write_bytes(b"{")
-    with bench.store.lock():
-        assert not left.exists()
-
-
 def test_damaged_parameters_on_record_are_a_store_error(bench: Bench) -> None:
     outcome = bench.run(ScriptedGenerator(), ScriptedVision([NONE]))
     path = bench.store.run(outcome.checkpoint.run_id).file("metadata", 2)
