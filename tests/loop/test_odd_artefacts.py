@@ -57,6 +57,16 @@ def test_what_metadata_repeats_has_types(bench: Bench, key: str, value: Any) -> 
     assert f"{run.file('metadata', 1)} is damaged: {key}" in str(stopped) and "\n" not in str(stopped)
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400"])
+def test_a_number_that_could_not_be_written_down_again_is_damage(bench: Bench, number: str) -> None:
+    run = stopped_after(bench, 2)
+    change(run, "metadata", 2, questions={"main_colour": ["NUMBER"]})
+    path = run.file("metadata", 2)
+    path.write_text(path.read_text(encoding="utf-8").replace('"NUMBER"', number), encoding="utf-8")
+    stopped = bench.run_stopped(ScriptedGenerator(), ScriptedVision([ALL]))
+    assert isinstance(stopped, StoreError) and str(stopped) == f"{path} is damaged: it is no JSON"
+
+
 def test_what_metadata_of_another_making_does_not_repeat_is_shown_as_not_known(bench: Bench) -> None:
     change(stopped_after(bench, 2), "metadata", 1, evaluation={}, comparison={})
     console = terminal()
