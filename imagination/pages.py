@@ -189,7 +189,8 @@ def read_head(run: Run) -> Optional[Dict[str, Any]]:
         return None
     last = head["last_iteration"]  # there is a row script to look for every fifty of them
     counted = type(last) is int and 0 <= last <= MOST_ITERATIONS
-    return head if counted and isinstance(head["criteria"], list) else None
+    typed = isinstance(head["criteria"], list) and isinstance(head.get("ranking") or {}, dict)
+    return head if counted and typed else None
 
 
 def ranking_time(run: Run) -> Optional[float]:

@@ -279,6 +279,13 @@ def test_a_head_with_a_number_of_iterations_that_no_run_has_is_made_anew(tmp_pat
     assert script(run, "head")["last_iteration"] == 2 and time.monotonic() - begun < 5
 
 
+def test_a_head_with_an_odd_ranking_is_made_anew(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "p", 1, size=(32, 24))
+    pages.receive(file_of(run, "head"), {**script(run, "head"), "ranking": [1]})
+    rebuild(tmp_path)
+    assert script(run, "head")["ranking"] is None
+
+
 def test_a_file_of_an_iteration_that_no_run_has_is_passed_over(tmp_path: Path) -> None:
     run = make_run(tmp_path, "p", 2, size=(32, 24))
     (run.root.parent / "checkpoint.json").unlink()
