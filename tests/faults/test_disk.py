@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, List
 
 import pytest
+from click.testing import CliRunner
 from proxy import Answer
 from wire_bench import ITERATIONS, WireBench, at
 
+from imagination.cli import main
 from imagination.errors import ConfigError, StoreError
 from imagination.store import Store
 
@@ -58,7 +60,7 @@ def test_a_folder_that_cannot_be_written_stops_the_run_in_one_line(
     assert bench.run().iterations == FINE
 
 
-@pytest.mark.parametrize("part", ["working", "output", "working/checkpoint.json", "logs"])
+@pytest.mark.parametrize("part", ["working", "output", "working/checkpoint.json"])
 def test_a_file_where_a_folder_belongs_and_the_other_way_round(bench: WireBench, part: str) -> None:
     place = bench.project.root / part
     place.parent.mkdir(exist_ok=True)
@@ -67,12 +69,22 @@ def test_a_file_where_a_folder_belongs_and_the_other_way_round(bench: WireBench,
     else:
         place.write_text("", encoding="ascii")
     result = bench.run()
-    if part == "logs":  # the bench keeps no log
-        assert result.iterations == FINE
-        return
     assert isinstance(result.stopped, (StoreError, ConfigError)) and str(place) in result.stopped.message
     place.rmdir() if place.suffix else place.unlink()
     assert bench.run().iterations == FINE
+
+
+@pytest.mark.parametrize("part", ["logs", "logs/app.log"])
+def test_a_log_that_cannot_be_written_stops_the_command_before_it_asks_anybody(bench: WireBench, part: str) -> None:
+    place = bench.project.root / part
+    if part == "logs":
+        place.write_text("", encoding="ascii")
+    else:
+        place.mkdir(parents=True)
+    told = CliRunner().invoke(main, ["--project", "p", "--workspace", str(bench.project.workspace.root)])
+    log = bench.project.root / "logs" / "app.log"
+    assert told.exit_code == 4 and f"error: {log} cannot be written: " in told.output, told.output
+    assert not bench.comfyui.seen and not bench.vision.seen
 
 
 NAMED_BY_TEMPLATE = [

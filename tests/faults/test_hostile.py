@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import struct
+import sys
 import zlib
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 import yaml
@@ -15,6 +16,11 @@ from cut import ALL, many, tried
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "loop"))
+
+from scripted import ALL as MET
+from scripted import GENERATION, NONE, Bench, ScriptedGenerator, ScriptedVision
 
 from imagination import images
 from imagination.advice import look_over
@@ -25,7 +31,7 @@ from imagination.prompts import Templates
 from imagination.ranking_file import Unfit, read
 from imagination.store import read_record
 from imagination.workflow import apply, current, read_workflow, trace
-from imagination.workspace import Project, Workspace, check_name
+from imagination.workspace import check_name
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "defaults" / "config"
@@ -60,9 +66,9 @@ SCALARS = st.one_of(
     st.booleans(),
     st.integers(-(10**30), 10**30),
     st.floats(),
-    st.text(max_size=12),
+    st.text(max_size=12),  # which has no lone surrogates
     st.sampled_from(
-        ["", "true", "0", "1e400", "../../x", "a\nb", "\x1b[31m", "{x}", "2024-01-01", "=", "<<", "~", "yes"]
+        ["\ud800", "", "true", "0", "1e400", "../../x", "a\nb", "\x1b[31m", "{x}", "2024-01-01", "=", "<<", "~", "yes"]
     ),
     st.dates(),
 )
@@ -229,7 +235,14 @@ def test_a_folder_in_the_place_of_a_file_is_told_of(name: str, tmp_path: Path) -
 # --- JSON -----------------------------------------------------------------------------------------------------------------
 
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=10)),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=10),
+        st.sampled_from(["\ud800", "a\udc80"]),
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)),
     max_leaves=10,
 )
@@ -427,12 +440,28 @@ def test_texts_are_texts(tmp_path: Path) -> None:
     assert one_error(path, load_texts)
 
 
-def test_a_workflow_file_of_a_config_is_only_ever_read(tmp_path: Path) -> None:
-    """It may lie anywhere, as the user's own; what a run writes has names of its own making."""
-    project = Project("p", tmp_path / "projects" / "p", Workspace(tmp_path))
-    outside: Sequence[str] = ("../../x.json", "/etc/hostname", "~/x.json")
-    for name in outside:
-        try:
-            project.lookup(name)
-        except ConfigError as err:
-            assert "\n" not in str(err)
+@pytest.mark.parametrize("name", ["../../../elsewhere/w.json", "{elsewhere}/w.json", "~/w.json"])
+def test_a_workflow_file_of_a_config_is_only_ever_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may lie anywhere, as the user's own; what a run writes has names of its own making, below projects/."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("HOME", str(elsewhere))
+    (elsewhere / "w.json").write_text(json.dumps(GRAPH), encoding="utf-8")
+    bench = Bench(tmp_path / "workspace")
+    bench.write("AIGen.yaml", {**GENERATION, "workflow_file": name.format(elsewhere=elsewhere)})
+    before = outside(tmp_path)
+    assert bench.run(ScriptedGenerator(), ScriptedVision([NONE, MET])).passed
+    assert outside(tmp_path) == before
+    (elsewhere / "w.json").write_bytes(b"no workflow")
+    before = outside(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        bench.run(ScriptedGenerator(), ScriptedVision([MET]))
+    assert "w.json" in str(caught.value) and "\n" not in str(caught.value) and outside(tmp_path) == before
+
+
+def outside(folder: Path) -> Dict[str, Any]:
+    """The files that lie there but in no project, nor in the workspace's copy of the page."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not {"projects", "viewer"} & {*path.parts})
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}

@@ -330,7 +330,7 @@ def faults() -> Tally:
 
 def inputs() -> Tally:
     """Hostile files."""
-    return tests("test_hostile.py")
+    return tests("test_hostile.py", "test_changed_values.py")
 
 
 def long() -> Tally:
