@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import resource
@@ -94,13 +95,20 @@ def test_a_folder_that_cannot_be_made_is_a_store_error(store: Store) -> None:
 def test_a_reader_sees_the_old_file_or_the_new_one_and_nothing_between(tmp_path: Path) -> None:
     path, contents = tmp_path / "a.bin", [bytes([n]) * 300_000 for n in range(20)]
     write_bytes(path, contents[0], durable=False)
-    writer = threading.Thread(target=lambda: [write_bytes(path, data, durable=False) for data in contents])
+    enough = threading.Event()
+
+    def keep_writing() -> None:
+        for data in itertools.cycle(contents):
+            write_bytes(path, data, durable=False)
+            if enough.is_set():
+                return
+
+    writer = threading.Thread(target=keep_writing)
     writer.start()
-    seen = []
-    while writer.is_alive():
-        seen.append(path.read_bytes())
+    seen = [path.read_bytes() for _ in range(300)]
+    enough.set()
     writer.join()
-    assert seen and all(data in contents for data in seen)
+    assert len(set(seen)) > 1 and all(data in contents for data in seen)
     assert names(tmp_path) == ["a.bin"]
 
 
