@@ -63,9 +63,8 @@ class Order:
 def run_command(order: Order) -> int:
     """Carry out an order; returns the exit code (decisions.md, "Exit codes")."""
     streams.prepare()
-    console = Console(
-        highlight=False, force_terminal=None if sys.stdout.isatty() else False
-    )  # whatever FORCE_COLOR says
+    # whatever FORCE_COLOR says
+    console = Console(highlight=False, force_terminal=None if sys.stdout.isatty() else False)
     begun = threading.Event()
     return guarded(lambda: _carry_out(order, console, begun), lambda: _stopped(order, begun.is_set()))
 
@@ -98,9 +97,7 @@ def guarded(act: Callable[[], int], stopped: Union[str, Callable[[], str]] = "st
                 return code
             except ImaginationError as err:
                 return _told(err)
-            except (
-                OSError
-            ) as err:  # a folder that may not be entered, a disk that is gone: the user's to mend, in one line
+            except OSError as err:  # a folder that may not be entered, a disk that is gone: the user's to mend
                 return _told(_from_the_system(err))
     except KeyboardInterrupt as err:
         sys.stderr.write(f"\n{stopped if isinstance(stopped, str) else stopped()}\n")
@@ -201,9 +198,8 @@ def _so_far(store: Store) -> None:
         if checkpoint is not None and checkpoint.status == "stopped" and checkpoint.best_iteration is not None:
             output = store.project / "output" / "output.png"
             told = store.output_told(checkpoint.run_id) or {}
-            kept = (
-                told.get("iteration") == checkpoint.best_iteration and output.is_file()
-            )  # the disk may be what stopped it
+            # the disk may be what stopped it
+            kept = told.get("iteration") == checkpoint.best_iteration and output.is_file()
             best = f"iteration {checkpoint.best_iteration} with {checkpoint.best_score:g}%"
             sys.stdout.write(f"best so far: {best}{f', in {output}' if kept else ''}\n")
 
@@ -504,9 +500,7 @@ class _LogFile(logging.handlers.RotatingFileHandler):
         log.warning("%s cannot be written: %s; the run goes on", self.baseFilename, reason)
 
     def close(self) -> None:
-        with contextlib.suppress(
-            OSError
-        ):  # what could not be written is tried once more, and there is no more to say of it
+        with contextlib.suppress(OSError):  # what could not be written is tried once more, and was told of
             super().close()
 
 

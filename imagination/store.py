@@ -62,9 +62,8 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
 
     `durable` waits until the disk has it (power cuts); what can be rebuilt does without.
     """
-    beside = path.with_name(
-        f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    )  # threads and containers share pids
+    own = f"{os.getpid()}.{secrets.token_hex(4)}"  # threads and containers share pids
+    beside = path.with_name(f".{path.name}.{own}.tmp")
     try:
         if path.exists() and not path.is_file():  # a device or a pipe would be gone, and a plain file in its place
             raise StoreError(f"{path} is there and is no regular file", "name another, or move it away")
