@@ -18,6 +18,7 @@ many = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
+some = settings(many, max_examples=200 if ALL else 30)  # where each is a whole run
 
 _tried = 0
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from changed import one_value, read, write
 from click.testing import CliRunner
-from cut import ALL, many, tried
+from cut import ALL, some, tried
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,7 +120,7 @@ READERS: Dict[str, Callable[[Bench], Any]] = {
 
 
 @pytest.mark.parametrize("reader", sorted(READERS) if ALL else ["gone on with", "listed", "shown", "told of"])
-@many
+@some
 @given(data=st.data())
 def test_a_run_with_one_value_changed_is(runs: List[Path], reader: str, data: st.DataObject, roots: Any) -> None:
     tried()
@@ -155,7 +155,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("name", sorted(WRITTEN))
-@many
+@some
 @given(data=st.data())
 def test_a_project_with_one_value_changed_runs_or_is_refused(name: str, data: st.DataObject, roots: Any) -> None:
     """As far as the first picture: the clients are made, and nobody is asked."""

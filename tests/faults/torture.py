@@ -365,8 +365,10 @@ def side_by_side(names: List[str], every: int, jobs: int) -> Iterator[Tuple[str,
     """The parts in processes of their own: the points of a part are shared out, a part of tests is one piece."""
     with ProcessPoolExecutor(max(jobs, 1), multiprocessing.get_context("spawn")) as pool:
         shares = {name: jobs if name in POINTS else 1 for name in names}
+        largest_first = sorted(names, key=lambda name: shares[name])
         pieces = {
-            name: [pool.submit(share, name, Cut(every, n, shares[name])) for n in range(shares[name])] for name in names
+            name: [pool.submit(share, name, Cut(every, n, shares[name])) for n in range(shares[name])]
+            for name in largest_first
         }
         for name in names:
             tally = Tally()
