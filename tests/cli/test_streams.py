@@ -19,10 +19,15 @@ RUN = "iterative_imagination.py"
 FULL = Path("/dev/full")
 
 
-def started(desk: Desk, script: str, *arguments: str, **how: Any) -> Any:
-    """A command as a process of its own; `how`: as `Popen` takes it."""
+@contextlib.contextmanager
+def started(desk: Desk, script: str, *arguments: str, **how: Any) -> Iterator[Any]:
+    """A command as a process of its own, which does not outlive the test; `how`: as `Popen` takes it."""
     command = [sys.executable, str(ROOT / script), *arguments]
-    return subprocess.Popen(command, **{"cwd": str(desk.root), "preexec_fn": hear_ctrl_c, **how})
+    with subprocess.Popen(command, **{"cwd": str(desk.root), "preexec_fn": hear_ctrl_c, **how}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @contextlib.contextmanager
