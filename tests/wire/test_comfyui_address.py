@@ -125,7 +125,7 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
     [
         ("ALL_PROXY", "socks5://127.0.0.1:9", "SOCKS|no ComfyUI at"),
         ("http_proxy", "http://127.0.0.1:9", "no ComfyUI at http://gpu-box.test:8188: connection refused"),
-        ("HTTP_PROXY", "http://user:secret@gate:nonsense", "cannot be used: Failed to parse"),
+        ("HTTP_PROXY", "http://user:secret@gate:nonsense", "cannot be used: "),
     ],
 )
 def test_a_proxy_between_us_and_the_server_is_the_first_to_look_at(
