@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 ALL = os.environ.get("TORTURE") == "all"
-STEPS = {"test_wire.py": 7}  # of these files' cases the quick cut takes one in so many
+STEPS = {"test_wire.py": 11}  # of these files' cases the quick cut takes one in so many
 SLOW = ("dripping]", "stalled in the middle]", "stalled]", "far too long]")  # it waits for time to pass: not these
 
 many = settings(
@@ -18,7 +18,7 @@ many = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
-some = settings(many, max_examples=200 if ALL else 30)  # where each is a whole run
+some = settings(many, max_examples=200 if ALL else 12)  # where each is a whole run
 
 _tried = 0
 
