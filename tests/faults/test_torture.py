@@ -14,7 +14,7 @@ from cut import ALL
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked child")
 # of a file written there are three points, to make its folder, to open it and to rename it: no step is a multiple of 3
-@pytest.mark.parametrize(("part", "every"), [("killed", 440), ("torn", 89), ("interrupted", 440), ("disk", 145)])
+@pytest.mark.parametrize(("part", "every"), [("killed", 400), ("torn", 85), ("interrupted", 400), ("disk", 145)])
 def test_nothing_is_lost(part: str, every: int) -> None:
     script = Path(__file__).with_name("torture.py")  # on its own: to fork among a suite's threads is to ask for trouble
     asked = [sys.executable, str(script), "--part", part, "--jobs", "1", "--every", "1" if ALL else str(every)]
