@@ -46,8 +46,8 @@ from .daemons import (
     wait_until,
     write_daemon,
 )
-from .display import clean
 from .errors import ImaginationError, ServiceError
+from .streams import clean
 from .workspace import Workspace
 
 LABEL = 10  # columns

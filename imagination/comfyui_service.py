@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 from .comfyui_home import Home
 from .comfyui_wire import Door, server_url
 from .config import load_generation
-from .display import clean
 from .errors import ComfyUIError, ComfyUIUnreachable, ConfigError
 from .services import BUILTIN
+from .streams import clean
 from .workspace import Workspace
 
 QUICK = (2.0, 5.0)  # s: to connect, between two bytes

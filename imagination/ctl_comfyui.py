@@ -85,7 +85,7 @@ def start(
     """
     _check(arguments)
     from .comfyui_caretaker import Caretaker
-    from .runner import guarded
+    from .guard import guarded
 
     raise SystemExit(guarded(lambda: Caretaker.of(workspace, project).start(folder, python, arguments, wait)))
 
@@ -100,7 +100,7 @@ def stop(project: Optional[str], workspace: Optional[str]) -> None:
       iterativectl comfyui stop
     """
     from .comfyui_caretaker import Caretaker
-    from .runner import guarded
+    from .guard import guarded
 
     raise SystemExit(guarded(lambda: Caretaker.of(workspace, project).stop()))
 
@@ -125,7 +125,7 @@ def restart(
     """
     _check(arguments)
     from .comfyui_caretaker import Caretaker
-    from .runner import guarded
+    from .guard import guarded
 
     raise SystemExit(guarded(lambda: Caretaker.of(workspace, project).restart(folder, python, arguments, wait)))
 
@@ -142,6 +142,6 @@ def status(project: Optional[str], workspace: Optional[str]) -> None:
       iterativectl comfyui status --project portrait
     """
     from .comfyui_caretaker import Caretaker
-    from .runner import guarded
+    from .guard import guarded
 
     raise SystemExit(guarded(lambda: Caretaker.of(workspace, project).status()))

@@ -58,7 +58,7 @@ def doctor(project: Optional[str], form: str, judge: bool, workspace: Optional[s
     if count(first, FAILURE):  # what follows would not even be imported
         click.echo(_told(first, form, project))
         raise SystemExit(1)
-    from .runner import guarded
+    from .guard import guarded
 
     raise SystemExit(guarded(lambda: _doctor(project, form, judge, workspace)))
 
@@ -112,7 +112,7 @@ def _warnings_on_stderr() -> Iterator[None]:
     """Retries and waits are told of as they happen."""
     import logging
 
-    from .display import clean
+    from .streams import clean
 
     class Shown(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -49,7 +49,7 @@ def create(name: str, rules: Optional[str], picture: Optional[str], workspace: O
       iterativectl project create winter --from season-winter --input photo.jpg
       iterativectl project create mine --from rules/hair-copper.yaml
     """
-    from .runner import guarded
+    from .guard import guarded
 
     raise SystemExit(guarded(lambda: _create(name, rules, picture, workspace)))
 
@@ -118,7 +118,7 @@ def list_(form: str, workspace: Optional[str]) -> None:
     exhausted (all iterations made, or what ended it before), damaged (the reason
     is on stderr).
     """
-    from .runner import guarded
+    from .guard import guarded
 
     raise SystemExit(guarded(lambda: _list(form, workspace)))
 
@@ -131,7 +131,7 @@ def _list(form: str, workspace: Optional[str]) -> int:
     click.echo(_as_json(found, glances) if form == "json" else _as_table(found, glances))
     for glance in glances:
         if glance.problem:
-            from .display import clean
+            from .streams import clean
 
             click.echo(f"warning: {clean(glance.problem)}", err=True)
     return 0
@@ -160,7 +160,7 @@ def _as_table(workspace: Workspace, glances: Sequence[Glance]) -> str:
 
 
 def _row(glance: Glance) -> Sequence[str]:
-    from .display import clean
+    from .streams import clean
 
     best = "-"
     if glance.best_score is not None:
@@ -187,7 +187,7 @@ def demo(reset: bool, verbose: bool, workspace: Optional[str]) -> None:
       iterativectl demo
       iterativectl demo --workspace ~/pictures
     """
-    from .runner import guarded
+    from .guard import guarded
 
     raise SystemExit(guarded(lambda: _demo(reset, verbose, workspace)))
 

@@ -38,7 +38,7 @@ def report(project: str, run_id: Optional[str], output: Optional[str], workspace
       iterativectl report --project demo --run 2026-01-09_22-25-59
       iterativectl report --project demo --output demo.html
     """
-    from .runner import guarded
+    from .guard import guarded
 
     def act() -> int:
         path, size = _write(project, run_id, output, workspace)

@@ -59,7 +59,7 @@ def check(project: str, form: str, workspace: Optional[str]) -> None:
     \b
     Exit codes: 0 no error, 1 an error was found, 2 there is no such project.
     """
-    from .runner import guarded
+    from .guard import guarded
 
     raise SystemExit(guarded(lambda: _check(project, form, workspace)))
 
@@ -103,7 +103,7 @@ def _as_text(project: Project, findings: List[Finding]) -> str:
 
 def _shown(finding: Finding) -> List[str]:
     """`file:line: severity: key`, as editors and CI know it from compilers; below it the reason and what to do."""
-    from .display import clean
+    from .streams import clean
 
     severity = click.style(finding.severity, fg=COLOURS[finding.severity], bold=True)
     key = f" {clean(finding.key)}" if finding.key else ""
@@ -114,7 +114,7 @@ def _shown(finding: Finding) -> List[str]:
 def _wrapped(text: str, start: str) -> List[str]:
     import textwrap
 
-    from .display import clean
+    from .streams import clean
 
     return textwrap.wrap(
         clean(text, 2000),

@@ -45,7 +45,7 @@ def suggest(project: str, apply: bool, workspace: Optional[str]) -> None:
     Exit codes: 0 shown, written or nothing to change, 2 your files or options,
     3 the vision model, 4 the disk.
     """
-    from .runner import guarded
+    from .guard import guarded
 
     raise SystemExit(guarded(lambda: _suggest(project, apply, workspace), "stopped; nothing was written"))
 
@@ -130,7 +130,7 @@ def _rankings(store: Store) -> List[Tuple[str, Ranking]]:
 
 
 def _warn(text: str) -> None:
-    from .display import clean
+    from .streams import clean
 
     click.echo(f"{click.style('warning:', fg='yellow')} {clean(text, 2000)}", err=True)
 
@@ -170,7 +170,7 @@ def _shown(path: Path, text: str, planned: Plan, notes: str) -> Iterator[str]:
 def _wrapped(start: str, text: str, bold: bool = False) -> List[str]:
     import textwrap
 
-    from .display import clean
+    from .streams import clean
 
     lines = textwrap.wrap(
         clean(text, 2000), WIDTH, initial_indent=start, subsequent_indent="   ", break_on_hyphens=False

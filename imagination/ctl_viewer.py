@@ -40,7 +40,7 @@ def start(port: int, browse: bool, workspace: Optional[str]) -> None:
       iterativectl viewer start --open
       iterativectl viewer start --port 9000
     """
-    from .runner import guarded
+    from .guard import guarded
 
     def act() -> int:
         root, record = _place(workspace)
@@ -65,7 +65,7 @@ def stop(workspace: Optional[str]) -> None:
     Example:
       iterativectl viewer stop
     """
-    from .runner import guarded
+    from .guard import guarded
 
     def act() -> int:
         from .daemons import end, forget, read_daemon
@@ -89,7 +89,7 @@ def status(workspace: Optional[str]) -> None:
     Example:
       iterativectl viewer status
     """
-    from .runner import guarded
+    from .guard import guarded
 
     def act() -> int:
         root, record = _place(workspace)

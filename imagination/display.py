@@ -5,7 +5,6 @@ Text from a model or a server is data: it is printed without markup and without 
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from pathlib import Path
@@ -25,8 +24,8 @@ from .loop import Observer, Outcome
 from .model import Checkpoint, Evaluation, FinalComparison, Metadata, Move, Prompts, Sampling
 from .resume import Opening
 from .setup import Setup
+from .streams import clean
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 DOING = {
     "description": "describing the original",
     "questions": "asking the questions",
@@ -42,12 +41,6 @@ DOING = {
 
 
 RAISED = {"iterations": "max_iterations", "cost": "max_cost", "time": "max_minutes"}  # what lets an ended run go on
-
-
-def clean(text: str, limit: int = 500) -> str:
-    """`text` on one line without control characters or direction marks: an ANSI escape in a reply stays harmless."""
-    line = " ".join(_CONTROL.sub(" ", text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def duration(seconds: float) -> str:

@@ -11,11 +11,11 @@ from .checkup import Check, failed, ok, warning
 from .comfyui import ComfyUI
 from .comfyui_service import facts, look, queue_text
 from .comfyui_wire import server_url
-from .display import clean
 from .doctor_files import Files
 from .errors import ComfyUIError, ComfyUIUnreachable, ConfigError
 from .model import Generation
 from .services import BUILTIN, check_workflow, configured_values, describe_server, generator_url
+from .streams import clean
 from .workflow import classes
 
 TIGHT = 2 * 1024**3  # bytes of graphics memory, below which even Stable Diffusion 1.5 has to swap

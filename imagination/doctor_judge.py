@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from .checkup import Check, failed, failure, ok, warning
-from .display import clean
 from .doctor_vision import solo
 from .errors import VisionError
 from .images import for_vision
@@ -35,6 +34,7 @@ from .judge_check import (
 from .judge_trial import Look, Trial
 from .model import Criterion, Usage
 from .setup import Setup
+from .streams import clean
 from .vision import Vision
 
 LOOKS = (("original", 5), ("grey", 2), ("ruined", 2))

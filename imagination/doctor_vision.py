@@ -9,7 +9,6 @@ import re
 from typing import Any, Iterator, Mapping, Optional, Sequence, Tuple
 
 from .checkup import WARNING, Check, failed, failure, ok, warning
-from .display import clean
 from .doctor_files import Files, family_of
 from .doctor_generator import Sighting, address_in, machine_of
 from .errors import ConfigError, VisionBusy, VisionError, VisionTimedOut, VisionUnreachable
@@ -19,6 +18,7 @@ from .openrouter import is_public, openrouter_url
 from .openrouter_faults import NO_KEY_HINT
 from .providers import Wire, clean_key, count, is_sendable, items, mapping
 from .services import BUILTIN
+from .streams import clean
 from .vision import Vision
 
 SIDE = 1024  # px: the longest side of a picture as it is sent

@@ -1,6 +1,6 @@
 """From an order on the command line to a run: finds or makes the project, connects, runs the loop, tells the end.
 
-The one place where an error meets the terminal, and where signals become Ctrl-C.
+What meets the terminal when it fails or is stopped is `guard`'s.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ import logging
 import logging.handlers
 import os
 import secrets
-import shlex
-import signal
 import sys
 import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from rich.console import Console
 
@@ -27,9 +25,11 @@ from .advice import look_over
 from .budget import limits
 from .config import load_generation, load_rules
 from .creating import find_rules
-from .display import LiveDisplay, PlainDisplay, clean, closing, settings_line
-from .errors import ConfigError, ImaginationError, StoreError, Terminated
+from .display import LiveDisplay, PlainDisplay, closing, settings_line
+from .errors import ConfigError, ImaginationError
+from .guard import guarded
 from .judge import Judge
+from .log_file import logged
 from .loop import SEED_LIMIT, Loop, Tools
 from .model import ProjectSettings, RankingMode, Seeding
 from .reply_cache import ReplyCache
@@ -38,6 +38,7 @@ from .seeding import find_seeding
 from .services import connect, preflight
 from .setup import Setup, read_setup, sampling_in_force
 from .store import Store
+from .streams import clean
 from .workspace import Project, Workspace, check_name, expanded
 
 log = logging.getLogger(__name__)
@@ -83,82 +84,6 @@ def _less(order: Order) -> str:
     return f" without {' and '.join(names)}" if names else ""
 
 
-def guarded(act: Callable[[], int], stopped: Union[str, Callable[[], str]] = "stopped") -> int:
-    """Do what a command does; an error of ours is told; Ctrl-C, SIGTERM and SIGHUP end it. Returns the exit code.
-
-    `stopped`: what is said then.
-    """
-    streams.prepare()
-    try:
-        with _terminable():
-            try:
-                code = act()
-                sys.stdout.flush()  # what cannot be written is told of here, not by Python at its end
-                return code
-            except ImaginationError as err:
-                return _told(err)
-            except OSError as err:  # a folder that may not be entered, a disk that is gone: the user's to mend
-                return _told(_from_the_system(err))
-    except KeyboardInterrupt as err:
-        sys.stderr.write(f"\n{stopped if isinstance(stopped, str) else stopped()}\n")
-        return err.exit_code if isinstance(err, Terminated) else 130
-
-
-def _from_the_system(err: OSError) -> ImaginationError:
-    """What the system refused, as an error of ours."""
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        return ConfigError("the current folder has been removed", "go to one that is there: cd DIR")
-    named = f"{err.filename}: " if err.filename else ""
-    return StoreError(f"{named}{err.strerror or err}", "look at the permissions and the disk")
-
-
-def _told(err: ImaginationError) -> int:
-    tell(err)
-    return err.exit_code
-
-
-def tell(err: ImaginationError) -> None:
-    """Show an error on stderr: what is wrong, each problem of several, what to do about each."""
-    log.debug("stopped by %s", type(err).__name__, exc_info=err)
-    problems = err.problems
-    lines = [f"error: {clean(err.message, 2000)}"]
-    lines += [f"  {clean(problem, 2000)}" for problem in problems if len(problems) > 1]
-    lines += [f"hint: {clean(line, 2000)}" for line in err.hint.splitlines()]  # each is pasted on its own
-    sys.stderr.write("\n".join(lines) + "\n")
-    sys.stderr.flush()  # Python 3.8 buffers what is no terminal
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP stop a command the way Ctrl-C does; a command that was stopped hears nothing more.
-
-    Only the main thread can hear signals.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        if number != signal.SIGTERM:  # a terminal that closes tells of it more than once, and nobody is there to insist
-            signal.signal(number, signal.SIG_IGN)
-        raise Terminated(128 + number)
-
-    heard = [signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under `nohup`
-        heard.append(signal.SIGHUP)
-    afterwards: Dict[int, Any] = {number: signal.signal(number, stop) for number in heard}
-    try:
-        yield
-    except KeyboardInterrupt:
-        afterwards = dict.fromkeys((signal.SIGINT, *heard), signal.SIG_IGN)
-        raise
-    finally:
-        for number, handler in afterwards.items():
-            signal.signal(number, handler)
-
-
 def _carry_out(order: Order, console: Console, begun: threading.Event) -> int:
     workspace = Workspace.find(order.workspace, os.environ, Path.cwd())
     project = find_project(workspace, order)
@@ -171,7 +96,7 @@ def _carry_out(order: Order, console: Console, begun: threading.Event) -> int:
     if not project.root.is_dir():
         project = _create(workspace, project, order, picture)
     store = Store(project.root)
-    with store.lock(), _logging(store, order.verbose, console):
+    with store.lock(), logged(store, order.verbose):
         _replace_files(store, project, new)
         with _on_record(store):
             return _run(order, Project(project.name, project.root, workspace), store, console, begun)
@@ -453,63 +378,3 @@ class _Shown(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._display.warned(record.getMessage())
-
-
-@contextlib.contextmanager
-def _logging(store: Store, verbose: bool, console: Console) -> Iterator[None]:
-    """logs/app.log, turned over at 5 MB; with --verbose in detail, and on stderr as well."""
-    logger = logging.getLogger("imagination")
-    level = logging.DEBUG if verbose else logging.INFO
-    handlers = [_log_file(store)]
-    if verbose:
-        handlers.append(logging.StreamHandler(sys.stderr))
-    for handler in handlers:
-        handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logger.addHandler(handler)
-    before = logger.level, logger.propagate
-    logger.setLevel(level)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
-        for handler in handlers:
-            logger.removeHandler(handler)
-            handler.close()
-
-
-class _OneLine(logging.Formatter):
-    """A message is one line without control characters: what a model wrote can neither fake lines nor colour a terminal."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = clean(record.message, 20_000)
-        return super().formatMessage(record)
-
-
-class _LogFile(logging.handlers.RotatingFileHandler):
-    """A log file that cannot be written is warned of once; it is tried again with each record, and ends no run."""
-
-    _told = False
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        if self._told:
-            return
-        self._told = True
-        reason = getattr(sys.exc_info()[1], "strerror", None) or sys.exc_info()[1]
-        log.warning("%s cannot be written: %s; the run goes on", self.baseFilename, reason)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):  # what could not be written is tried once more, and was told of
-            super().close()
-
-
-def _log_file(store: Store) -> logging.Handler:
-    path = store.log_file
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_fifo() or path.is_socket():  # to open a pipe that nobody reads would be to wait for good
-            raise StoreError(f"{path} is no regular file", f"remove it: rm {shlex.quote(str(path))}")
-        return _LogFile(path, maxBytes=5_000_000, backupCount=3, encoding="utf-8")
-    except OSError as err:
-        raise StoreError(f"{path} cannot be written: {err.strerror or err}") from err

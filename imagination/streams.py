@@ -1,4 +1,6 @@
-"""What a command writes to. Nobody may be reading it any more, which is no reason to end."""
+"""What a command writes to, and what of a text may be written there. Nobody may be reading any more, which is no reason
+to end.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ import contextlib
 import errno
 import io
 import os
+import re
 import sys
 from typing import Any, TextIO
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 READER_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO)  # a pipe, a socket, a terminal that was closed
 
 
@@ -59,3 +63,9 @@ def _heedless(stream: Any, original: Any, of_anything: bool) -> TextIO:
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
     return stream  # type: ignore[no-any-return]
+
+
+def clean(text: str, limit: int = 500) -> str:
+    """`text` on one line without control characters or direction marks: an ANSI escape in a reply stays harmless."""
+    line = " ".join(_CONTROL.sub(" ", text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -9,11 +9,10 @@ from typing import Any, Callable, Iterator, List
 
 import pytest
 from proxy import body
-from rich.console import Console
 from wire_bench import CHAT, ITERATIONS, WireBench, at
 
+from imagination.log_file import logged
 from imagination.model import Evaluation
-from imagination.runner import _logging
 from imagination.store import Store
 
 ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b2J \r\nfake line \u202e\u2028 \x00 \x08"
@@ -103,7 +102,7 @@ def test_words_steer_nothing(bench: WireBench, text: str, tmp_path: Path, caplog
 
 def test_what_is_logged_is_one_line_without_escapes(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with _logging(store, False, Console()):
+    with logged(store, False):
         logging.getLogger("imagination.vision").warning("it said %s", ESCAPES)
     written = store.log_file.read_text(encoding="utf-8")
     assert len(written.splitlines()) == 1 and "it said" in written and written[:-1].isprintable()

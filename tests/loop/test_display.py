@@ -13,9 +13,10 @@ from rich.console import Console
 from scripted import ALL, HALF, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision
 from test_changed_rules import begun, reworded
 
-from imagination.display import LiveDisplay, PlainDisplay, clean, closing, duration
+from imagination.display import LiveDisplay, PlainDisplay, closing, duration
 from imagination.errors import ExecutionFailed
 from imagination.model import Totals, Usage
+from imagination.streams import clean
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 HOSTILE = {

@@ -1,0 +1,96 @@
+"""What any command does under: the one place where an error meets the terminal, and where signals become Ctrl-C.
+
+Kept small and without heavy imports, as every command begins here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, Union
+
+from . import streams
+from .errors import ConfigError, ImaginationError, StoreError, Terminated
+from .streams import clean
+
+log = logging.getLogger(__name__)
+
+
+def guarded(act: Callable[[], int], stopped: Union[str, Callable[[], str]] = "stopped") -> int:
+    """Do what a command does; an error of ours is told; Ctrl-C, SIGTERM and SIGHUP end it. Returns the exit code.
+
+    `stopped`: what is said then.
+    """
+    streams.prepare()
+    try:
+        with _terminable():
+            try:
+                code = act()
+                sys.stdout.flush()  # what cannot be written is told of here, not by Python at its end
+                return code
+            except ImaginationError as err:
+                return _told(err)
+            except OSError as err:  # a folder that may not be entered, a disk that is gone: the user's to mend
+                return _told(_from_the_system(err))
+    except KeyboardInterrupt as err:
+        sys.stderr.write(f"\n{stopped if isinstance(stopped, str) else stopped()}\n")
+        return err.exit_code if isinstance(err, Terminated) else 130
+
+
+def _from_the_system(err: OSError) -> ImaginationError:
+    """What the system refused, as an error of ours."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return ConfigError("the current folder has been removed", "go to one that is there: cd DIR")
+    named = f"{err.filename}: " if err.filename else ""
+    return StoreError(f"{named}{err.strerror or err}", "look at the permissions and the disk")
+
+
+def _told(err: ImaginationError) -> int:
+    tell(err)
+    return err.exit_code
+
+
+def tell(err: ImaginationError) -> None:
+    """Show an error on stderr: what is wrong, each problem of several, what to do about each."""
+    log.debug("stopped by %s", type(err).__name__, exc_info=err)
+    problems = err.problems
+    lines = [f"error: {clean(err.message, 2000)}"]
+    lines += [f"  {clean(problem, 2000)}" for problem in problems if len(problems) > 1]
+    lines += [f"hint: {clean(line, 2000)}" for line in err.hint.splitlines()]  # each is pasted on its own
+    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.flush()  # Python 3.8 buffers what is no terminal
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP stop a command the way Ctrl-C does; a command that was stopped hears nothing more.
+
+    Only the main thread can hear signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        if number != signal.SIGTERM:  # a terminal that closes tells of it more than once, and nobody is there to insist
+            signal.signal(number, signal.SIG_IGN)
+        raise Terminated(128 + number)
+
+    heard = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under `nohup`
+        heard.append(signal.SIGHUP)
+    afterwards: Dict[int, Any] = {number: signal.signal(number, stop) for number in heard}
+    try:
+        yield
+    except KeyboardInterrupt:
+        afterwards = dict.fromkeys((signal.SIGINT, *heard), signal.SIG_IGN)
+        raise
+    finally:
+        for number, handler in afterwards.items():
+            signal.signal(number, handler)
