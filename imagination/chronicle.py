@@ -84,7 +84,8 @@ class Chronicle:
                 self._learn(metadata, evaluation, comparison)
             elif metadata.status == "ok":
                 lost[iteration] = "comparison" if evaluation else "evaluation"
-        for iteration, kind in list(lost.items())[:1]:
+        if lost:
+            iteration, kind = next(iter(lost.items()))
             others = f" (nor from {len(lost) - 1} others that lack a file)" if len(lost) > 1 else ""
             log.warning(
                 "%s is not there, so nothing is decided from iteration %d%s; --resume-from %d makes it again",

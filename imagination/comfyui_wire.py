@@ -11,7 +11,6 @@ import functools
 import ipaddress
 import json
 import logging
-import os
 import re
 import socket
 import time
@@ -22,13 +21,13 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 import requests
 import websocket
-from requests.utils import get_environ_proxies, select_proxy
 
 from .config import without_secrets
 from .deadline import within
 from .errors import ComfyUIError, ComfyUIUnreachable, ConfigError
 from .execution import first_line
-from .sessions import Session
+from .sessions import Session, is_loopback
+from .surroundings import proxy_for
 
 log = logging.getLogger(__name__)
 
@@ -101,13 +100,6 @@ def _is_ipv6(text: str) -> bool:
         return False
 
 
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
-
-
 def _settle_localhost(url: str) -> str:
     """Replace `localhost` by the loopback address that answers; `url` itself where none does.
 
@@ -153,13 +145,11 @@ class Door:
         self._silence = silence
         self._settled: Optional[str] = None
         self._proven = False  # it has answered as ComfyUI does: nonsense from now on is a passing trouble
-        # a proxy from the environment is for the world outside, never for this machine
-        self.is_local = _is_loopback(urlsplit(url).hostname or "")
+        self.is_local = is_loopback(urlsplit(url).hostname or "")
         self._session = self._new_session()
 
     def _new_session(self) -> Session:
-        session = Session()
-        session.trust_env = not self.is_local
+        session = Session(urlsplit(self.url).hostname or "")
         session.headers["Accept-Encoding"] = "gzip, deflate"
         return session
 
@@ -236,14 +226,10 @@ class Door:
 
     def _hint(self, otherwise: str) -> str:
         """Where a proxy of the environment stands between us and the server, that is the first to look at."""
-        proxy = None if self.is_local else select_proxy(self.url, get_environ_proxies(self.url))
-        if proxy is None:
+        sender = proxy_for(self.url)
+        if sender is None:
             return otherwise
-        parts = urlsplit(self.url)
-        names = (f"{parts.scheme}_proxy", "all_proxy")
-        named = [name for name, value in os.environ.items() if name.lower() in names and value == proxy]
-        sender = named[0] if named else "a setting of this system"
-        return f"{sender} sends the request through a proxy: NO_PROXY={parts.hostname} goes past it"
+        return f"{sender} sends the request through a proxy: NO_PROXY={urlsplit(self.url).hostname} goes past it"
 
     def _refusal(self, response: Answer, path: str) -> ComfyUIError:
         status, route = response.status_code, path.split("?")[0]

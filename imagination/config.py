@@ -29,6 +29,7 @@ MAX_BYTES = 1_000_000  # a configuration of a megabyte is a mistake, or an attac
 MAX_NODES = 20_000  # counted with aliases followed: a "billion laughs" file passes any bound
 MAX_DEPTH = 50
 LONGEST_KEY = 60  # characters of a key that a message repeats
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")  # half of a surrogate pair, which no file can hold
 
 
 @dataclass(frozen=True)
@@ -370,7 +371,7 @@ def _survey(root: Optional[yaml.Node], lines: Dict[Keys, int]) -> Iterator[Tuple
         if count == MAX_NODES or len(keys) > MAX_DEPTH:
             yield line, "expands beyond any sensible size (anchors and aliases?)"
             return
-        if isinstance(node, yaml.ScalarNode) and any("\ud800" <= char <= "\udfff" for char in node.value):
+        if isinstance(node, yaml.ScalarNode) and HALF_A_CHARACTER.search(node.value):
             yield line, f"{dotted(keys)} has half a character (a lone surrogate)"
         elif isinstance(node, yaml.SequenceNode):
             stack += [((*keys, i), item) for i, item in reversed(list(enumerate(node.value)))]

@@ -52,10 +52,11 @@ def _write(project: str, run_id: Optional[str], output: Optional[str], workspace
     import os
     from pathlib import Path
 
+    from .disk import write_bytes
     from .page_rebuild import rebuild
     from .report import page
     from .report_read import read_run
-    from .store import Store, write_bytes
+    from .store import Store
     from .workspace import Workspace, expanded
 
     store = Store(Workspace.find(workspace, os.environ, Path.cwd()).project(project).root)

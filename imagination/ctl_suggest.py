@@ -205,8 +205,8 @@ def _write(project: Project, before: bytes, text: str, rules: Loaded[Rules]) -> 
     import shutil
 
     from .config import load_rules, rules_hash
+    from .disk import write_bytes
     from .errors import StoreError
-    from .store import write_bytes
 
     path = project.rules.resolve()
     if _read(path) != before:

@@ -74,7 +74,7 @@ def read_daemon(record: Path) -> Optional[Daemon]:
 
 def write_daemon(record: Path, daemon: Daemon) -> None:
     """Remember a process."""
-    from .store import write_json
+    from .disk import write_json
 
     write_json(record, daemon.model_dump(mode="json"))
 

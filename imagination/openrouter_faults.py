@@ -112,7 +112,7 @@ def _retry_after(
         if seconds is not None:
             return seconds
     reset = known.get("x-ratelimit-reset", "")
-    return max(0.0, int(reset) / 1000 - now) if re.match(r"^[0-9]{13}$", reset) else None
+    return max(0.0, int(reset) / 1000 - now) if re.fullmatch("[0-9]{13}", reset) else None
 
 
 # --- saying it --------------------------------------------------------------------------------------------------------

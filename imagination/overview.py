@@ -6,9 +6,10 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional
 
+from .disk import read_json
 from .errors import ImaginationError
 from .model import Checkpoint
-from .store import Store, read_json
+from .store import Store
 from .workspace import Workspace
 
 

@@ -13,9 +13,9 @@ import shutil
 from pathlib import Path
 from typing import Dict, Mapping, Optional
 
+from .disk import read_json, write_bytes, write_json
 from .errors import StoreError
 from .reading import MAX_JSON, read_bytes
-from .store import read_json, write_bytes, write_json
 from .workspace import shipped
 
 log = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from typing_extensions import get_args
 
 from . import images, pages
 from .config import load_rules, rules_hash
+from .disk import read_json, write_bytes
 from .errors import ImaginationError, StoreError
 from .holding import Yardstick
 from .model import Checkpoint, EndedBy, Evaluation, Metadata, Rules, RunStatus
@@ -27,7 +28,7 @@ from .page_rows import block_of
 from .reading import MAX_PICTURE, read_bytes
 from .resume import best_of_made, totals_of
 from .scoring import never_met
-from .store import Run, Store, read_json, write_bytes
+from .store import Run, Store
 
 log = logging.getLogger(__name__)
 ENDS = get_args(EndedBy)

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from . import images
+from .disk import write_bytes
 from .errors import StoreError
 from .model import MOST_ITERATIONS, Artefact, Checkpoint, Metadata, Rules
 from .page_extras import ENDING, extras
 from .page_rows import block_of, numbers_in, row, with_row
 from .reading import MAX_JSON, read_bytes
-from .store import Run, Store, write_bytes
+from .store import Run, Store
 
 log = logging.getLogger(__name__)
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")  # what a browser shows
@@ -66,8 +67,8 @@ def write_iteration(run: Run, metadata: Metadata) -> None:
 def rows_now(run: Run, block: int, numbers: Iterable[int]) -> List[Dict[str, Any]]:
     """Rows of these iterations of a block: as they were written, or anew where there is none or the metadata is younger."""
     file = block_file(run, block)
-    known = {n: each for n, each in ((each["iteration"], each) for each in read_rows(run, block)) if n > 0}
-    kept = {n: each for n, each in known.items() if not is_behind(file, run.file("metadata", n))}
+    known = {each["iteration"]: each for each in read_rows(run, block)}
+    kept = {number: each for number, each in known.items() if not is_behind(file, run.file("metadata", number))}
     return [each for each in (kept.get(number) or _row_anew(run, number) for number in numbers) if each]
 
 

@@ -7,7 +7,6 @@ error of `requests` becomes one of ours, and the key is taken out of whatever a 
 from __future__ import annotations
 
 import functools
-import ipaddress
 import json
 import logging
 import re
@@ -26,7 +25,7 @@ from .deadline import within
 from .errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
 from .model import MOST_COUNTED, Picture, Request, Usage
 from .redaction import redacted, tail_of
-from .sessions import Session
+from .sessions import Session, is_loopback
 from .surroundings import hindrance
 
 log = logging.getLogger(__name__)
@@ -206,15 +205,6 @@ def without_user(address: str) -> str:
     return re.sub(r"^(\s*[a-z]+://)?[^/?#]*@", r"\1", address, flags=re.IGNORECASE)
 
 
-def is_loopback(url: str) -> bool:
-    """Whether the address is this machine's own; a name such as 127.0.0.1.example.org is none."""
-    host = parts_of(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class _Login(requests.auth.AuthBase):
     """Our own Authorization or none: without this, an entry in ~/.netrc would silently replace the key."""
 
@@ -309,6 +299,10 @@ class Wire:
         self._origins = origins
 
     @property
+    def _host(self) -> str:
+        return parts_of(self.base).hostname or ""
+
+    @property
     def address(self) -> str:
         """The address as messages may show it."""
         return public_url(self.base)
@@ -338,20 +332,18 @@ class Wire:
 
     def _exchange(self, method: str, path: str, body: Optional[Mapping[str, Any]], timeout: float) -> HttpAnswer:
         ends = time.monotonic() + 2 * timeout
-        with Session() as session:
-            session.trust_env = not is_loopback(self.base)  # a proxy cannot reach our own machine
-            with session.request(
-                method,
-                self.base + path,
-                data=None if body is None else as_json(body),
-                headers={**self._headers, **({} if body is None else {"Content-Type": "application/json"})},
-                auth=_Login(self.base, self.key),
-                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
-                stream=True,
-            ) as response:
-                text = _read(response, ends).decode("utf-8", "replace")
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return HttpAnswer(response.status_code, headers, self._redacted(text))
+        with Session(self._host) as session, session.request(
+            method,
+            self.base + path,
+            data=None if body is None else as_json(body),
+            headers={**self._headers, **({} if body is None else {"Content-Type": "application/json"})},
+            auth=_Login(self.base, self.key),
+            timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+            stream=True,
+        ) as response:
+            text = _read(response, ends).decode("utf-8", "replace")
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return HttpAnswer(response.status_code, headers, self._redacted(text))
 
     def _redacted(self, text: str) -> str:
         password = unquote(parts_of(self.base).password or "")
@@ -361,7 +353,7 @@ class Wire:
     def _translate(self, err: Exception, timeout: float) -> VisionError:
         """An error of `requests` in our words. Its own text is not repeated: it may quote the URL with a password."""
         where = f"{self.service} at {self.address}"
-        hindered = None if is_loopback(self.base) else hindrance(err, self.base, where)
+        hindered = None if is_loopback(self._host) else hindrance(err, self.base, where)
         if hindered is not None:
             return hindered
         if isinstance(err, _TooLarge):

@@ -115,7 +115,8 @@ def save(
 
     Returns what was written and its ETag. Raises Refusal where it is not written, StoreError when the disk refuses.
     """
-    from .store import Run, write_json
+    from .disk import write_json
+    from .store import Run
 
     path = run / "human" / "ranking.json"
     if not _is_plain_folder(run) or not (_is_plain_folder(path.parent) or not _is_there(path.parent)):

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any, List, Tuple
 
-from .config import Keys, dotted
+from .config import HALF_A_CHARACTER, Keys, dotted
 
 MAX_JSON = 8 * 2**20  # bytes: up to two hundred times as many once it is parsed; honest artefacts have a few hundred kB
 MAX_WORKFLOW = 64 * 2**20  # bytes: some have pictures inside, others are inside pictures
@@ -41,7 +41,7 @@ def unfit(document: Any) -> str:
         pass
     waiting: List[Tuple[Keys, Any]] = [((), document)]
     for keys, value in waiting:  # grows while it is walked
-        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        if isinstance(value, str) and HALF_A_CHARACTER.search(value):
             return f"{dotted(keys)} has half a character (a lone surrogate)"
         if isinstance(value, float) and not math.isfinite(value):
             return f"{dotted(keys)} is a number without bounds (NaN, Infinity or one like 1e999)"

@@ -26,7 +26,10 @@ def explain_end(execution: Execution) -> Optional[ComfyUIError]:
         return None
     hint = "ComfyUI's own log has the details"
     if "outofmemory" in execution.exception_type.lower() or "out of memory" in execution.cause.lower():
-        hint = "lower input.max_megapixels in config/AIGen.yaml, or free memory on ComfyUI's machine"
+        hint = (
+            "lower input.max_megapixels in working/AIGen.yaml (for new runs in config/AIGen.yaml) and start again, "
+            "or free memory on ComfyUI's machine"
+        )
     return ExecutionFailed(
         f"{where} failed in ComfyUI: {execution.cause}",
         hint,

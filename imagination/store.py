@@ -1,26 +1,23 @@
-"""Where every artefact lives: atomic write, read back, resume point. The only module that writes under a project.
+"""Where every artefact lives, and the resume point. How a file is written, read back and moved is `disk`'s.
 
-A file is written to a sibling and renamed, so a killed run leaves the old file or the new one. Layout and keys:
-decisions.md, "Files a run writes". What the page needs beside the JSON is `pages`' business.
+Layout and keys: decisions.md, "Files a run writes". What the page needs beside the JSON is `pages`' business.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import re
-import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Type, TypeVar
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Type
 
 import yaml
 from pydantic import ValidationError
 
 from .config import load_generation
+from .disk import REDO, Record, is_left, move, read_json, read_record, write_bytes, write_json
 from .errors import ConfigError, StoreError
 from .model import (
     MOST_ITERATIONS,
@@ -38,103 +35,14 @@ from .model import (
     Ranking,
     Usage,
 )
-from .reading import MAX_JSON, MAX_PICTURE, read_bytes, unfit
+from .reading import MAX_PICTURE, read_bytes
 
-Record = TypeVar("Record", bound=Artefact)
-FORMAT = 1
 RUN_ID = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?")
 KINDS = {"questions": Answers, "evaluation": Evaluation, "comparison": Comparison, "metadata": Metadata}
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same in C, which most builds of PyYAML have
 JUDGE_CHECK, FINAL_COMPARISON = "judge_check.json", "final_comparison.json"  # one of each a run
-LONGEST_WRITE = 600.0  # s
-_HALF = re.compile(r"\..+?\.([0-9]{1,9})(?:\.[0-9a-f]{8})?\.tmp", re.DOTALL)  # as `write_bytes` names it, and did
 _NUMBERED = re.compile(r"iteration_([1-9][0-9]{0,8})_metadata\.json")
 LOOSE = re.compile(r"iteration_\d+(_\w+)?\.(png|json)")  # the flat layout of the spec's older listing
-
-
-REDO = "redo that iteration with --resume-from N, or start afresh with --reset"
-
-# --- bytes to disk -------------------------------------------------------------------------------------------------------
-
-
-def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
-    """Write `data` so that `path` holds the old content or the new. Raises StoreError when the disk refuses.
-
-    `durable` waits until the disk has it (power cuts); what can be rebuilt does without.
-    """
-    own = f"{os.getpid()}.{secrets.token_hex(4)}"  # threads and containers share pids
-    beside = path.with_name(f".{path.name}.{own}.tmp")
-    try:
-        if path.exists() and not path.is_file():  # a device or a pipe would be gone, and a plain file in its place
-            raise StoreError(f"{path} is there and is no regular file", "name another, or move it away")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as err:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise StoreError(
-            f"{path} cannot be written: {err.strerror or err}",
-            "free some space or mend the permissions, then run again",
-        ) from err
-
-
-def _is_left(path: Path, now: float) -> bool:
-    """Is it half of a file of ours, and nobody will write the other half? A viewer may be saving a ranking meanwhile, but
-    no writing takes minutes; and this process has written nothing yet, so what has its number is an earlier one's.
-    """
-    from .daemons import identity
-
-    match = _HALF.fullmatch(path.name)
-    if match is None:
-        return False
-    gone = int(match[1]) == os.getpid() or identity(int(match[1])) is None
-    return gone or now - path.stat().st_mtime > LONGEST_WRITE
-
-
-def write_json(path: Path, value: Any, durable: bool = True) -> None:
-    """JSON as artefacts have it: UTF-8, two-space indent, a newline at the end."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode("utf-8", "replace"), durable)  # half a surrogate pair could not be read back
-
-
-def read_record(path: Path, kind: Type[Record], hint: str = REDO) -> Optional[Record]:
-    """An artefact, or None where there is none. Raises StoreError when it is torn or newer than this program."""
-    data = read_json(path, hint)
-    if data is None:
-        return None
-    found = data.get("format", FORMAT)
-    if not isinstance(found, int) or found > FORMAT:
-        raise StoreError(f"{path} has format {found}, newer than this program knows ({FORMAT})", "update the tool")
-    try:
-        return kind.model_validate_json(json.dumps(data))
-    except ValidationError as err:
-        first = err.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{path} is damaged: {where}: {first['msg']}", hint) from err
-
-
-def read_json(path: Path, hint: str = REDO) -> Optional[Any]:
-    """A JSON object, or None where there is none."""
-    try:
-        data = json.loads(read_bytes(path, MAX_JSON).decode("utf-8"))
-    except FileNotFoundError:
-        return None
-    except OSError as err:
-        raise StoreError(f"{path} cannot be read: {err.strerror or err}") from err
-    except (ValueError, RecursionError) as err:
-        where = f" (line {err.lineno}, column {err.colno})" if isinstance(err, json.JSONDecodeError) else ""
-        raise StoreError(f"{path} is damaged: it is no JSON{where}", hint) from err
-    if not isinstance(data, dict):
-        raise StoreError(f"{path} is damaged: it is no JSON object", hint)
-    problem = unfit(data)
-    if problem:
-        raise StoreError(f"{path} is damaged: {problem}", hint)
-    return data
 
 
 # --- a project's run state -----------------------------------------------------------------------------------------------
@@ -194,7 +102,7 @@ class Store:
         for folder in (self.working, self.project / "output"):
             for path in folder.rglob(".*.tmp"):
                 with contextlib.suppress(OSError):
-                    if _is_left(path, time.time()):
+                    if is_left(path, time.time()):
                         path.unlink()
 
     def read_checkpoint(self) -> Optional[Checkpoint]:
@@ -288,11 +196,11 @@ class Store:
         )
         for name in ("output_metadata.json", "output.png"):
             if (output / name).exists():
-                _move(output / name, aside / name)
+                move(output / name, aside / name)
 
     def put_aside(self, path: Path, stamp: str) -> None:
         """Keep a user's file that is about to be replaced, under working/replaced/{stamp}/."""
-        _move(path, self.working / "replaced" / stamp / path.name)
+        move(path, self.working / "replaced" / stamp / path.name)
 
     def replace_file(self, path: Path, data: bytes, stamp: str) -> None:
         """Write `data` to a user's file; what stood there, if anything, is kept."""
@@ -309,7 +217,7 @@ class Store:
         for path in loose:
             kind = path.stem.split("_", 2)[2] if path.stem.count("_") > 1 else ""
             folder = "images" if path.suffix == ".png" else kind if kind in KINDS else "metadata"
-            _move(path, run.root / folder / path.name)
+            move(path, run.root / folder / path.name)
         return run
 
 
@@ -436,13 +344,13 @@ class Run:
             for path in sorted((self.root / folder).glob("iteration_*")):
                 match = re.match(r"iteration_(\d+)", path.name)
                 if match and int(match[1]) >= first:
-                    _move(path, self._superseded(now) / folder / path.name)
+                    move(path, self._superseded(now) / folder / path.name)
 
     def put_aside(self, names: Sequence[str], now: float) -> None:
         """Move files of the whole run there, as far as they are."""
         for name in names:
             if (self.root / name).is_file():
-                _move(self.root / name, self._superseded(now) / name)
+                move(self.root / name, self._superseded(now) / name)
 
     def _superseded(self, now: float) -> Path:
         return self.root / "superseded" / time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(now))
@@ -451,43 +359,6 @@ class Run:
         """What the run runs on, so that later edits of the project do not change what it shows."""
         for name, data in files.items():
             write_bytes(self.root / "inputs" / name, data)
-
-
-def _move(source: Path, target: Path) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        number = 1
-        while target.exists():
-            number += 1
-            target = target.with_name(f"{source.stem}-{number}{source.suffix}")
-        try:
-            source.rename(target)
-        except OSError as err:
-            if err.errno != errno.EXDEV:
-                raise
-            _carry(source, target)
-    except OSError as err:
-        raise StoreError(
-            f"{source} cannot be moved to {target.parent}: {err.strerror or err}",
-            "free some space or mend the permissions, then run again",
-        ) from err
-
-
-def _carry(source: Path, target: Path) -> None:
-    """Move a file to another disk: it is whole there before it goes here, and a kill in between leaves it in both places."""
-    write_bytes(target, source.read_bytes())
-    _settle(target.parent)
-    source.unlink()
-
-
-def _settle(folder: Path) -> None:
-    """Wait until the disk has the names in a folder, where a system can do that: what they stand for is removed elsewhere."""
-    with contextlib.suppress(OSError):
-        handle = os.open(str(folder), os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _age(run_id: str) -> Any:

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.exceptions import InvalidURL, ProxyError, SSLError
+from requests.utils import get_environ_proxies, select_proxy
 
 from .errors import VisionError, VisionRefused, VisionUnreachable
+from .sessions import is_loopback
 
 
 def hindrance(err: Exception, url: str, where: str) -> Optional[VisionError]:
@@ -21,7 +23,7 @@ def hindrance(err: Exception, url: str, where: str) -> Optional[VisionError]:
     if bundle and (isinstance(err, SSLError) or "TLS CA certificate" in str(err)):
         hint = f"Let {bundle} name a PEM file that holds the certificate of the server's authority, or unset it."
         return VisionRefused(f"{where} cannot be trusted: {bundle} names no certificate for it", hint, lasting=True)
-    proxy = _proxy_for(url)
+    proxy = proxy_for(url)
     if proxy is None:
         return None
     aside = "or put the server's host into NO_PROXY"
@@ -41,14 +43,17 @@ def hindrance(err: Exception, url: str, where: str) -> Optional[VisionError]:
     return None
 
 
-def _proxy_for(url: str) -> Optional[str]:
-    """The variable whose proxy requests to `url` go through."""
+def proxy_for(url: str) -> Optional[str]:
+    """The variable whose proxy requests to `url` go through, or None. Of this machine nobody asks a proxy."""
     try:
-        names = f"{urlsplit(url).scheme}_proxy", "all_proxy"
-        found = requests.utils.get_environ_proxies(url)
+        parts = urlsplit(url)
+        proxy = None if is_loopback(parts.hostname or "") else select_proxy(url, get_environ_proxies(url))
     except ValueError:  # no address
         return None
-    return _first_set(*(spelt for name in names for spelt in (name, name.upper()))) if found else None
+    if proxy is None:
+        return None
+    names = [spelt for name in (f"{parts.scheme}_proxy", "all_proxy") for spelt in (name, name.upper())]
+    return next((name for name in names if os.environ.get(name) == proxy), "a setting of this system")
 
 
 def _first_set(*names: str) -> Optional[str]:

@@ -13,7 +13,8 @@ from .exposure import HOMES, exposures
 from .model import VisionSettings
 from .ollama_wire import ollama_url
 from .openrouter import is_public, openrouter_url
-from .providers import clean_key, is_loopback, parts_of, without_user
+from .providers import clean_key, parts_of, without_user
+from .sessions import is_loopback
 
 PUBLIC = "openrouter.ai"  # itself, which knows more settings than other servers of its shape
 # settings of AIVis.yaml and the providers that read them
@@ -90,7 +91,7 @@ def _sent(vision: Loaded[VisionSettings], environ: Mapping[str, str]) -> List[st
     for each in _asked(vision.record):
         host, variable = parts_of(each.url).hostname or "", HOMES[each.provider]
         lent = not each.own and bool(clean_key(None, environ.get(variable)).get_secret_value())
-        if not each.address or is_loopback(each.url) or not (each.own or lent):
+        if not each.address or is_loopback(host) or not (each.own or lent):
             continue
         place = vision.document.place((each.key,))
         if lent and not _is_home(each.provider, host):

@@ -14,10 +14,11 @@ from typing import Any, Iterator, List
 
 import pytest
 
+from imagination.disk import read_json, read_record, write_bytes, write_json
 from imagination.errors import StoreError
 from imagination.model import CallRecord, Checkpoint, Evaluation, Generation, Prompts
 from imagination.setup import LONGEST_TEXT
-from imagination.store import Run, Store, read_json, read_record, write_bytes, write_json
+from imagination.store import Run, Store
 
 RUN_ID = "2026-01-09_22-25-59"
 NOW = time.mktime((2026, 1, 9, 22, 25, 59, 0, 0, -1))

@@ -16,9 +16,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from make_runs import make_run, rank
 
+from imagination.disk import write_bytes
 from imagination.pages import read_head
 from imagination.ranking_file import Unfit, read
-from imagination.store import Run, write_bytes
+from imagination.store import Run
 from imagination.viewer_server import Server, _show, open_server
 
 GOOD: Dict[str, Any] = {"ranking": ["3", "1"], "notes": {"3": "the light!"}}

@@ -9,10 +9,11 @@ from typing import Any, Callable
 
 import pytest
 
+from imagination.disk import read_json
 from imagination.errors import ConfigError, StoreError
 from imagination.images import load_input
 from imagination.reading import MAX_JSON, MAX_PICTURE, read_bytes, unfit
-from imagination.store import Run, read_json
+from imagination.store import Run
 
 READERS = {
     "artefact": (read_json, StoreError),

@@ -10,11 +10,12 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
+from imagination.disk import write_bytes
 from imagination.errors import VisionError
 from imagination.model import Answer, CallRecord, Picture, Request, Usage, VisionSettings
 from imagination.replies import parse_reply
 from imagination.reply_cache import ReplyCache, deciding, reply_key
-from imagination.store import Run, write_bytes
+from imagination.store import Run
 
 SETTINGS = VisionSettings(provider="ollama", model="eyes")
 CALL = CallRecord(provider="ollama", model="eyes:4b", attempts=2)

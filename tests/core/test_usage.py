@@ -8,6 +8,7 @@ from typing import Any, Dict, Type
 
 import pytest
 
+from imagination.disk import read_record
 from imagination.errors import StoreError
 from imagination.model import (
     MOST_COST,
@@ -26,7 +27,6 @@ from imagination.model import (
     Usage,
 )
 from imagination.resume import add_iteration, add_rejudged, rejudging, spent
-from imagination.store import read_record
 
 MOST = Usage(requests=MOST_COUNTED, prompt_tokens=MOST_COUNTED, completion_tokens=MOST_COUNTED, cost=MOST_COST)
 SOME = Usage(requests=2, prompt_tokens=300, completion_tokens=40, cost=0.5)

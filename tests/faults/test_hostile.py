@@ -25,11 +25,11 @@ from scripted import GENERATION, NONE, Bench, ScriptedGenerator, ScriptedVision
 from imagination import images
 from imagination.advice import look_over
 from imagination.config import MAX_BYTES, load_generation, load_rules, load_texts, load_vision
+from imagination.disk import read_record
 from imagination.errors import ConfigError, ImaginationError, StoreError
 from imagination.model import Answers, Checkpoint, Comparison, Evaluation, Metadata, Ranking
 from imagination.prompts import Templates
 from imagination.ranking_file import Unfit, read
-from imagination.store import read_record
 from imagination.workflow import apply, current, read_workflow, trace
 from imagination.workspace import check_name
 

@@ -363,9 +363,9 @@ def in_turn(names: List[str], every: int) -> Iterator[Tuple[str, Tally]]:
 
 def side_by_side(names: List[str], every: int, jobs: int) -> Iterator[Tuple[str, Tally]]:
     """The parts in processes of their own: the points of a part are shared out, a part of tests is one piece."""
-    with ProcessPoolExecutor(max(jobs, 1), multiprocessing.get_context("spawn")) as pool:
-        shares = {name: jobs if name in POINTS else 1 for name in names}
-        largest_first = sorted(names, key=lambda name: shares[name])
+    shares = {name: jobs if name in POINTS else 1 for name in names}
+    largest_first = sorted(names, key=lambda name: shares[name])
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         pieces = {
             name: [pool.submit(share, name, Cut(every, n, shares[name])) for n in range(shares[name])]
             for name in largest_first
@@ -390,9 +390,8 @@ def main() -> int:
     together = [name for name in names if name != "long" and options.jobs > 1]  # what measures times is left in peace
     alone = [name for name in names if name not in together]
     total = Tally()
-    for name, tally in itertools.chain(
-        side_by_side(together, options.every, options.jobs), in_turn(alone, options.every)
-    ):
+    shared = side_by_side(together, options.every, options.jobs) if together else iter(())
+    for name, tally in itertools.chain(shared, in_turn(alone, options.every)):
         print(json.dumps({"part": name, **tally.figures()}), flush=True)
         for line in tally.bad:
             print(f"  {line}", flush=True)

@@ -18,9 +18,10 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
 from make_runs import add_iteration, draw, file_of, make_run, rank, supersede
 
 from imagination import page_rebuild, pages
+from imagination.disk import write_json
 from imagination.model import Answers, CallRecord
 from imagination.page_rows import ROWS, block_of, with_row
-from imagination.store import Run, Store, write_json
+from imagination.store import Run, Store
 
 
 def script(run: Run, kind: str, number: int = 0) -> Dict[str, Any]:

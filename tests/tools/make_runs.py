@@ -29,8 +29,9 @@ from run_maker import CRITERIA, HOSTILE, QUESTIONS, START, Maker, Plan, draw
 from run_votes import Kind
 
 from imagination import pages
+from imagination.disk import write_json
 from imagination.model import EndedBy, RunStatus
-from imagination.store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store, write_json
+from imagination.store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store
 from imagination.workspace import Workspace
 
 __all__ = [

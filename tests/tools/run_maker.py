@@ -16,6 +16,7 @@ from run_votes import Kind
 
 from imagination import pages
 from imagination.config import load_rules, rules_hash
+from imagination.disk import write_bytes, write_json
 from imagination.holding import Yardstick
 from imagination.images import content_hash, thumbnail
 from imagination.judge import answers_record, evaluation_record
@@ -35,7 +36,7 @@ from imagination.page_rows import looks
 from imagination.resume import add_iteration as added
 from imagination.resume import best_of
 from imagination.scoring import never_met
-from imagination.store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store, write_bytes, write_json
+from imagination.store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store
 
 START = 1_768_000_000.0  # s since 1970: when the first run of a project begins, unless it is a running one
 PACE = 42.0  # s an iteration
