@@ -8,6 +8,7 @@ spec's similarity band, the spec's step is the least that happens, unless that g
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import replace
@@ -103,7 +104,12 @@ def beliefs_of(
 ) -> Dict[str, Belief]:
     judged = [a for a in history if a.evaluation.source == "aivis"]
     cfg = settings_of(history[0].sampling if history else began)[1]
-    return {c.field: Belief(kind_of(c, cfg), _sightings(c, judged, rates)) for c in criteria}
+    return {c.field: _belief(kind_of(c, cfg), tuple(_sightings(c, judged, rates))) for c in criteria}
+
+
+@functools.lru_cache(maxsize=32)  # criteria of which one picture is judged: plan, conflict and outlook ask for the same
+def _belief(kind: Kind, sightings: Tuple[Sighting, ...]) -> Belief:
+    return Belief(kind, sightings)
 
 
 def _sightings(criterion: Criterion, judged: Sequence[Attempt], rates: Rates) -> List[Sighting]:

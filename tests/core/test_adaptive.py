@@ -11,7 +11,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import pytest
 from pictures import criterion, judged
 
-from imagination.adaptive import AdaptiveStrategy, cfgs_around, kind_of
+from imagination.adaptive import AdaptiveStrategy, beliefs_of, cfgs_around, kind_of, rates_of
 from imagination.conflict import find_conflict
 from imagination.estimate import _chances
 from imagination.model import Attempt, Criterion, Move, Prompts, Sampling
@@ -57,6 +57,17 @@ def test_every_picture_counts_and_not_only_the_last() -> None:
     for turned in (seen, seen[::-1]):
         found = plan([judged(n, votes, denoise=at) for n, (at, votes) in enumerate(turned, 1)])
         assert 0.4 <= (found.sampling.denoise or 0.0) <= 0.7
+
+
+def test_what_the_same_pictures_say_is_worked_out_once() -> None:
+    history = between(0.3, 0.5)
+
+    def believed(seen: Sequence[Attempt]) -> Any:
+        return beliefs_of(BOTH, seen, rates_of(history), history[0].sampling)
+
+    name = BOTH[0].field
+    assert believed(history)[name] is believed(list(history))[name]
+    assert believed(history)[name] is not believed(history[:1])[name]
 
 
 def test_a_verdict_that_the_judge_took_back_weighs_less_than_one_that_it_repeated() -> None:
