@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
@@ -82,10 +83,23 @@ def _terminable() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         raise Terminated(128 + number)
 
+    def dropped(what: Any) -> None:
+        """Send a stop once more that Python would print and drop, as it came while an object was being cleared away."""
+        if not isinstance(what.exc_value, KeyboardInterrupt):
+            told_before(what)
+            return
+        number = what.exc_value.exit_code - 128 if isinstance(what.exc_value, Terminated) else int(signal.SIGINT)
+        if number in heard:
+            signal.signal(number, stop)
+        again = threading.Timer(0.01, _send, [number])
+        again.daemon = True
+        again.start()
+
     heard = [signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under `nohup`
         heard.append(signal.SIGHUP)
     afterwards: Dict[int, Any] = {number: signal.signal(number, stop) for number in heard}
+    told_before, sys.unraisablehook = sys.unraisablehook, dropped
     try:
         yield
     except KeyboardInterrupt:
@@ -94,3 +108,12 @@ def _terminable() -> Iterator[None]:
     finally:
         for number, handler in afterwards.items():
             signal.signal(number, handler)
+        sys.unraisablehook = told_before
+
+
+def _send(number: int) -> None:
+    """Send this process a signal: to its main thread, whatever that waits for."""
+    if os.name == "nt":  # where `os.kill` would end it
+        signal.raise_signal(number)
+    else:
+        os.kill(os.getpid(), number)

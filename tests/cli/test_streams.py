@@ -14,6 +14,8 @@ from typing import Any, Iterator, List
 import pytest
 from desk import ROOT, Desk, checkpoint, hear_ctrl_c
 
+from imagination.guard import guarded
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
 RUN = "iterative_imagination.py"
 FULL = Path("/dev/full")
@@ -143,3 +145,22 @@ def test_ctrl_c_again_and_again_is_a_stop_like_any_other(desk: Desk, times: int,
         said = process.communicate(timeout=60)[0].decode()
     assert (process.returncode, "Traceback" in said) == (130, False), said
     assert said.count("stopped; the same command goes on where it was") == 1
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_an_object_is_cleared_away_is_a_stop(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    number = getattr(signal, name)
+
+    class Connection:
+        def __del__(self) -> None:
+            signal.raise_signal(number)  # what this raises Python prints and drops
+
+    def act() -> int:
+        Connection()
+        for _ in range(500):
+            time.sleep(0.01)
+        return 0
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert guarded(act) == 128 + number
+    assert capfd.readouterr().err == "\nstopped\n"
