@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from operator import mul
 from typing import Dict, Iterable, Optional, Sequence, Tuple
@@ -63,22 +64,17 @@ def _hypotheses(rises: Optional[bool]) -> Tuple[Hypothesis, ...]:
 
 @functools.lru_cache(maxsize=64)
 def _prior(kind: Kind) -> array[float]:
-    """Weights of the hypotheses before any picture; they sum to 1."""
+    """Logarithms of the weights of the hypotheses before any picture, but for a constant."""
     among = len(CFG_WIDTHS) * sum(_bell((best - 1.07) / CFG_SPREAD) for best in BEST_CFG)
     weights = []
     for _, threshold, _, best, _ in _hypotheses(kind.rises):
         matters = 1 - CFG_MATTERS if best is None else CFG_MATTERS * _bell((best - 1.07) / CFG_SPREAD) / among
-        weights.append(_bell((threshold - kind.centre) / kind.spread) * matters)
-    return _normal(weights)
+        weights.append(math.log(_bell((threshold - kind.centre) / kind.spread) * matters))
+    return array("d", weights)
 
 
 def _bell(x: float) -> float:
     return math.exp(-0.5 * x * x)
-
-
-def _normal(weights: Sequence[float]) -> array[float]:
-    total = sum(weights)
-    return array("d", [weight / total for weight in weights])
 
 
 @functools.lru_cache(maxsize=8192)
@@ -92,21 +88,34 @@ def _chances(rises: Optional[bool], denoise: float, relative_cfg: float) -> Tupl
     return array("d", found), array("d", [p * p for p in found])
 
 
+@functools.lru_cache(maxsize=2048)  # a long run comes back to the same settings, and its judge seldom to other rates
+def _told(rises: Optional[bool], denoise: float, relative_cfg: float, met: float, unmet: float) -> array[float]:
+    """Logarithm of the chance of one picture's votes under each hypothesis."""
+    by, (chances, _) = met - unmet, _chances(rises, denoise, relative_cfg)
+    return array("d", [math.log(unmet + by * p) for p in chances])
+
+
 class Belief:
     """What the pictures so far say of one criterion."""
 
     def __init__(self, kind: Kind, sightings: Iterable[Sighting]) -> None:
         self.kind = kind
-        weights: Sequence[float] = _prior(kind)
-        for seen in sightings:
+        logs: Sequence[float] = _prior(kind)
+        for seen, times in Counter(sightings).items():
             met, unmet = seen.met**seen.weight, seen.unmet**seen.weight
-            by, (chances, _) = met - unmet, self._of(seen.denoise, seen.cfg)
-            weights = _normal([weight * (unmet + by * p) for weight, p in zip(weights, chances)])
-        self._weights = weights
+            told = _told(kind.rises, *self._grid(seen.denoise, seen.cfg), met, unmet)
+            logs = [log + times * each for log, each in zip(logs, told)]
+        most = max(logs)
+        weights = [math.exp(log - most) for log in logs]
+        total = sum(weights)
+        self._weights = array("d", [weight / total for weight in weights])
         self._moments: Dict[Tuple[float, float], Tuple[float, float]] = {}  # one decision asks for the same ones often
 
+    def _grid(self, denoise: float, cfg: float) -> Tuple[float, float]:
+        return round(denoise, 4), round(cfg / self.kind.cfg, 4)
+
     def _of(self, denoise: float, cfg: float) -> Tuple[array[float], array[float]]:
-        return _chances(self.kind.rises, round(denoise, 4), round(cfg / self.kind.cfg, 4))
+        return _chances(self.kind.rises, *self._grid(denoise, cfg))
 
     def chance(self, denoise: float, cfg: float) -> float:
         """Chance that a picture of these settings passes."""

@@ -94,3 +94,12 @@ def test_the_estimate_says_how_sure_it_is() -> None:
         return square - mean * mean
 
     assert spread(Belief(CHANGE, [met(0.6), met(0.65), met(0.55), missed(0.3)])) < spread(Belief(CHANGE, []))
+
+
+@pytest.mark.parametrize("kind", [CHANGE, KEPT, UNSAID])
+def test_many_pictures_of_the_same_settings_count_as_often_as_there_are(kind: Kind) -> None:
+    seen = [met(0.6), missed(0.3, 9.0), met(0.45, weight=0.5)] * 40
+    apart = [
+        Sighting(each.denoise + n * 1e-9, each.cfg, each.met, each.unmet, each.weight) for n, each in enumerate(seen)
+    ]
+    assert chances(Belief(kind, seen)) == pytest.approx(chances(Belief(kind, apart)), rel=1e-9)
