@@ -119,7 +119,8 @@ def save(
     from .store import Run
 
     path = run / "human" / "ranking.json"
-    if not _is_plain_folder(run) or not (_is_plain_folder(path.parent) or not _is_there(path.parent)):
+    # looked for first: another request may be making it
+    if not _is_plain_folder(run) or (_is_there(path.parent) and not _is_plain_folder(path.parent)):
         raise Refusal(404, "there is no such run")
     if _is_there(path) and not stat.S_ISREG(path.lstat().st_mode):
         raise Refusal(404, "there is nothing here")
