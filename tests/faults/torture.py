@@ -386,7 +386,9 @@ def main() -> int:
     usual = 2 * (os.cpu_count() or 1)  # a run waits for the disk half of its time
     parser.add_argument("--jobs", type=int, default=usual, metavar="N", help=f"processes at a time (here: {usual})")
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs deaf to it, and so the victims
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell starts background jobs deaf to it, and so the victims
     names = options.part or [*POINTS, *TESTS]
     together = [name for name in names if name != "long" and options.jobs > 1]  # what measures times is left in peace
     alone = [name for name in names if name not in together]
