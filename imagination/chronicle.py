@@ -88,7 +88,7 @@ class Chronicle:
             iteration, kind = next(iter(lost.items()))
             others = f" (nor from {len(lost) - 1} others that lack a file)" if len(lost) > 1 else ""
             log.warning(
-                "%s is not there, so nothing is decided from iteration %d%s; --resume-from %d makes it again",
+                "%s is not there, so nothing is decided from iteration %d%s; --resume-from %d makes it again, and all after it",
                 *(self.run.file(kind, iteration), iteration, others, iteration),
             )
         self.write_output()

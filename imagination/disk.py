@@ -24,7 +24,7 @@ Record = TypeVar("Record", bound=Artefact)
 FORMAT = 1
 LONGEST_WRITE = 600.0  # s
 _HALF = re.compile(r"\..+?\.([0-9]{1,9})(?:\.[0-9a-f]{8})?\.tmp", re.DOTALL)  # as `write_bytes` names it, and did
-REDO = "redo that iteration with --resume-from N, or start afresh with --reset"
+MAKE_WAY = "put it back, or remove it"
 
 
 def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
@@ -72,7 +72,7 @@ def write_json(path: Path, value: Any, durable: bool = True) -> None:
     write_bytes(path, (text + "\n").encode("utf-8", "replace"), durable)  # half a surrogate pair could not be read back
 
 
-def read_record(path: Path, kind: Type[Record], hint: str = REDO) -> Optional[Record]:
+def read_record(path: Path, kind: Type[Record], hint: str = MAKE_WAY) -> Optional[Record]:
     """An artefact, or None where there is none. Raises StoreError when it is torn or newer than this program."""
     data = read_json(path, hint)
     if data is None:
@@ -88,7 +88,7 @@ def read_record(path: Path, kind: Type[Record], hint: str = REDO) -> Optional[Re
         raise StoreError(f"{path} is damaged: {where}: {first['msg']}", hint) from err
 
 
-def read_json(path: Path, hint: str = REDO) -> Optional[Any]:
+def read_json(path: Path, hint: str = MAKE_WAY) -> Optional[Any]:
     """A JSON object, or None where there is none."""
     try:
         data = json.loads(read_bytes(path, MAX_JSON).decode("utf-8"))

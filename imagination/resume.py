@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 import yaml
 from pydantic import ValidationError
@@ -28,6 +28,7 @@ from .model import (
     Parameters,
     Pending,
     ProjectSettings,
+    Prompts,
     Rejudging,
     Seeding,
     Totals,
@@ -35,7 +36,7 @@ from .model import (
 )
 from .providers import without_user
 from .scoring import better
-from .setup import Setup
+from .setup import Setup, sampling_in_force
 from .store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store
 
 
@@ -92,11 +93,11 @@ def open_run(
         run = store.run(checkpoint.run_id)
         checkpoint = settled(run, _superseded(run, checkpoint, now))
     if checkpoint is not None and resume_from is not None:
-        return _from(store, setup, checkpoint, resume_from, now)
+        return _from(store, setup, checkpoint, resume_from, now, story)
     if checkpoint is not None and continues(checkpoint, setup.rules.project):
-        if not store.generation_file.is_file():
-            store.write_generation(setup.generation)
         run = store.run(checkpoint.run_id)
+        if not store.generation_file.is_file():
+            _settings_again(store, setup, checkpoint)
         if checkpoint.status == "exhausted":  # more pictures are to come, and the best are to be compared anew
             run.put_aside([FINAL_COMPARISON], now)
         checkpoint = checkpoint.model_copy(update={"status": "running", "updated_at": now})
@@ -114,7 +115,7 @@ def foresee(
         _check_there(store, known)
         _check_first(known, resume_from)
         _check_budget(known, setup.rules.project, resume_from)
-        return f"run {known.run_id} again from iteration {resume_from}"
+        return f"run {known.run_id} again from iteration {resume_from}{_settings_lost(store)}"
     if checkpoint is None or not continues(checkpoint, setup.rules.project):
         return f"a new run{_over(checkpoint, setup.rules.project)}{'' if reset else _cut_off(store)}"
     _check_there(store, checkpoint)
@@ -126,7 +127,12 @@ def foresee(
     _check_unchanged(checkpoint, setup)
     over = used_up(setup.rules.project, checkpoint)
     ends = f", which ends at once: {over.told}" if over is not None and over.by != "iterations" else ""
-    return f"going on with run {checkpoint.run_id} after iteration {checkpoint.last_iteration}{ends}"
+    return f"going on with run {checkpoint.run_id} after iteration {checkpoint.last_iteration}{ends}{_settings_lost(store)}"
+
+
+def _settings_lost(store: Store) -> str:
+    lost = not store.generation_file.is_file()
+    return f" ({store.generation_file} is not there, and is made again)" if lost else ""
 
 
 def _over(checkpoint: Optional[Checkpoint], project: ProjectSettings) -> str:
@@ -231,10 +237,13 @@ def _check_budget(checkpoint: Checkpoint, project: ProjectSettings, first: int) 
         )
 
 
-def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: float) -> Opening:
+def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: float, story: str) -> Opening:
     run = store.run(checkpoint.run_id)
     again = _on_record(run, first)
-    _restore_settings(store, setup, again)
+    if again is not None:  # without metadata the settings in force are its own
+        _restore_settings(store, setup, again.parameters_used, again.prompts_used)
+    elif not store.generation_file.is_file():
+        _settings_again(store, setup, checkpoint)
     same_input = checkpoint.input_sha256 == setup.input_sha256
     same = same_input and checkpoint.rules_sha256 == setup.rules_sha256
     run.put_aside([FINAL_COMPARISON] if same else [FINAL_COMPARISON, JUDGE_CHECK], now)
@@ -264,7 +273,7 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
     opened = checkpoint.model_copy(update=update)
     store.write_checkpoint(opened.model_copy(update={"superseding": first}))
     run.supersede(first, now)
-    return Opening(run, opened, False, f"run {run.run_id} again from iteration {first}")
+    return Opening(run, opened, False, story)
 
 
 def _under_way(checkpoint: Checkpoint, first: int, again: Optional[Metadata], same_input: bool) -> Optional[Pending]:
@@ -340,18 +349,32 @@ def _on_record(run: Run, iteration: int) -> Optional[Metadata]:
     return None
 
 
-def _restore_settings(store: Store, setup: Setup, metadata: Optional[Metadata]) -> None:
-    """Put in force what an iteration had used; where it has no metadata, the settings in force are its own."""
-    if metadata is None:
-        return
-    generation = store.read_generation() if store.generation_file.is_file() else setup.generation
-    configured = setup.generation.parameters.seed
-    used = {name: value for name, value in metadata.parameters_used.items() if name != "seed"}
-    had = generation.parameters.model_dump(exclude_none=True)
-    parameters = generation.parameters.model_copy(
-        update={**{k: used.get(k, v) for k, v in had.items()}, "seed": configured}
-    )
-    store.write_generation(generation.model_copy(update={"parameters": parameters, "prompts": metadata.prompts_used}))
+def _settings_again(store: Store, setup: Setup, checkpoint: Checkpoint) -> None:
+    """Write working/AIGen.yaml anew, which somebody has removed: what the iteration under way, or the last one, used."""
+    pending, last = checkpoint.pending, _on_record(store.run(checkpoint.run_id), checkpoint.last_iteration)
+    if pending is not None and pending.iteration > checkpoint.last_iteration:
+        _restore_settings(store, setup, pending.parameters, pending.written or pending.prompts)
+    elif last is not None:
+        _restore_settings(store, setup, last.parameters_used, last.prompts_used)
+    else:
+        store.write_generation(setup.generation)
+
+
+def _restore_settings(store: Store, setup: Setup, used: Mapping[str, Any], prompts: Prompts) -> None:
+    """Put in force what an iteration had used."""
+    generation = store.read_generation() if store.generation_file.is_file() else _with_what_moved(setup, used)
+    chosen = generation.parameters.model_dump(exclude_none=True)
+    restored = {name: used.get(name, value) for name, value in chosen.items()}
+    parameters = generation.parameters.model_copy(update={**restored, "seed": setup.generation.parameters.seed})
+    store.write_generation(generation.model_copy(update={"parameters": parameters, "prompts": prompts}))
+
+
+def _with_what_moved(setup: Setup, used: Mapping[str, Any]) -> Generation:
+    """The configured settings, with those that are left to the workflow and that the run has moved since."""
+    configured, begun = setup.generation.parameters, sampling_in_force(setup.workflow, setup.generation).as_dict()
+    left = [name for name, value in configured.model_dump().items() if value is None and name in used]
+    moved = {name: used[name] for name in left if used[name] != begun.get(name)}
+    return setup.generation.model_copy(update={"parameters": configured.model_copy(update=moved)})
 
 
 def _check_unchanged(checkpoint: Checkpoint, setup: Setup) -> None:

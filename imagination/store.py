@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from .config import load_generation
-from .disk import REDO, Record, is_left, move, read_json, read_record, write_bytes, write_json
+from .disk import Record, is_left, move, read_json, read_record, write_bytes, write_json
 from .errors import ConfigError, StoreError
 from .model import (
     MOST_ITERATIONS,
@@ -266,10 +267,14 @@ class Run:
     def _numbered(self, name: str, iteration: int, kind: Type[Record]) -> Optional[Record]:
         """An artefact of one iteration. Raises StoreError also where it says that it is another's."""
         path = self.file(name, iteration)
-        found = read_record(path, kind)
+        hint = (
+            f"put it back, or go on without what it says: rm {shlex.quote(str(path))}\n"
+            f"--resume-from {iteration} makes that iteration again, and all after it"
+        )
+        found = read_record(path, kind, hint)
         said = getattr(found, "iteration", iteration)
         if said != iteration:
-            raise StoreError(f"{path} is damaged: iteration: it says {said}, and its name says {iteration}", REDO)
+            raise StoreError(f"{path} is damaged: iteration: it says {said}, and its name says {iteration}", hint)
         return found
 
     def judge_check(self) -> Optional[JudgeCheck]:

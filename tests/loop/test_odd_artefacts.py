@@ -7,7 +7,7 @@ import shutil
 from typing import Any, Dict, Optional
 
 import pytest
-from scripted import ALL, NONE, Bench, ScriptedGenerator, ScriptedVision
+from scripted import ALL, GENERATION, NONE, Bench, ScriptedGenerator, ScriptedVision
 from test_display import run_on, shown, terminal
 
 from imagination.errors import ExecutionFailed, StoreError
@@ -76,12 +76,20 @@ def test_what_metadata_of_another_making_does_not_repeat_is_shown_as_not_known(b
     assert row[:3] == ["1", "0", "-"]
 
 
-def test_an_iteration_whose_metadata_is_damaged_is_made_again(bench: Bench) -> None:
-    """That is what the hint says to do."""
-    run = stopped_after(bench, 2)
-    run.file("metadata", 2).write_bytes(b"{")
+@pytest.mark.parametrize("kind", ["metadata", "evaluation", "comparison"])
+def test_both_ways_on_that_are_told_where_an_artefact_is_damaged_lead_on(bench: Bench, kind: str) -> None:
+    run = stopped_after(bench, 3)
+    damaged = run.file(kind, 2)
+    damaged.write_bytes(b"{")
     stopped = bench.run_stopped(ScriptedGenerator(), ScriptedVision([ALL]))
-    assert isinstance(stopped, StoreError) and "--resume-from N" in stopped.hint
+    assert isinstance(stopped, StoreError) and stopped.hint.splitlines() == [
+        f"put it back, or go on without what it says: rm {damaged}",
+        "--resume-from 2 makes that iteration again, and all after it",
+    ]
+    damaged.unlink()
+    bench.run_stopped(ScriptedGenerator({2: KeyboardInterrupt()}), ScriptedVision([NONE]))
+    assert bench.store.runs()[-1].iterations() == ([1, 3, 4] if kind == "metadata" else [1, 2, 3, 4])
+    damaged.write_bytes(b"{")
     assert bench.run(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=2).passed
 
 
@@ -113,7 +121,8 @@ def test_a_picture_that_is_no_evidence_any_more_is_told_of_once(
     assert bench.run(ScriptedGenerator(), ScriptedVision([ALL])).passed
     told = [record.getMessage() for record in caplog.records if "is not there" in record.getMessage()]
     path = run.file(kind, 2)
-    assert told == [f"{path} is not there, so nothing is decided from iteration 2; --resume-from 2 makes it again"]
+    ways_on = "--resume-from 2 makes it again, and all after it"
+    assert told == [f"{path} is not there, so nothing is decided from iteration 2; {ways_on}"]
 
 
 def test_a_failed_iteration_lacks_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -159,3 +168,23 @@ def test_nothing_is_missed_by_a_first_run_or_after_a_reset(bench: Bench) -> None
     stopped_after(bench, 2)
     bench.store.checkpoint_file.unlink()
     assert "(" not in opening(bench, reset=True)
+
+
+@pytest.mark.parametrize("made", [0, 3])
+@pytest.mark.parametrize("resume", [False, True])
+def test_settings_in_force_that_are_gone_are_made_again(bench: Bench, made: int, resume: bool) -> None:
+    """Not with what the run began with: it has learnt since, and nobody has edited anything."""
+    bench.write("AIGen.yaml", {**GENERATION, "parameters": {"steps": 12}})  # denoise and cfg are left to the workflow
+    run = stopped_after(bench, made)
+    before = bench.settings()["parameters"]
+    assert ("denoise" in before) == bool(made)  # it has been moved
+    bench.store.generation_file.unlink()
+    resume_from = made + 1 if resume else None
+    told = foresee(bench.store, read_setup(bench.project), reset=False, resume_from=resume_from)
+    assert f"{bench.store.generation_file} is not there, and is made again" in told
+    bench.run_stopped(ScriptedGenerator({1: KeyboardInterrupt()}), ScriptedVision([NONE]), resume_from=resume_from)
+    assert {**bench.settings()["parameters"], **before} == bench.settings()["parameters"]
+    bench.run_stopped(ScriptedGenerator({2: KeyboardInterrupt()}), ScriptedVision([NONE]))
+    metadata = run.metadata(made + 1)
+    assert metadata is not None and metadata.decision
+    assert not [move for move in metadata.decision if "edited" in move.why]
