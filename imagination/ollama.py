@@ -85,7 +85,7 @@ class Ollama:
             self._habits = easier
 
     def _finished(self, body: Mapping[str, Any], images: int) -> Reply:
-        reply = read_reply(body, self.model, images)
+        reply = self._wire.without_key(read_reply(body, self.model, images))
         for note in reply.notes:
             log.warning("%s: %s", self.model, note)
         return reply

@@ -102,7 +102,7 @@ class OpenRouter:
             self._dialect = easier
 
     def _finished(self, body: Mapping[str, Any]) -> Reply:
-        reply = read_reply(body, self.model)
+        reply = self._wire.without_key(read_reply(body, self.model))
         for note in reply.notes:
             log.warning("%s: %s", self.model, note)
         model = reply.model if self._public else self.model  # llama-server says a path of its own machine

@@ -12,7 +12,7 @@ import logging
 import re
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
@@ -344,6 +344,10 @@ class Wire:
             text = _read(response, ends).decode("utf-8", "replace")
             headers = {name.lower(): value for name, value in response.headers.items()}
             return HttpAnswer(response.status_code, headers, self._redacted(text))
+
+    def without_key(self, reply: Reply) -> Reply:
+        """A reply without what its parts, each of them harmless, have made together."""
+        return replace(reply, text=self._redacted(reply.text), model=self._redacted(reply.model))
 
     def _redacted(self, text: str) -> str:
         password = unquote(parts_of(self.base).password or "")

@@ -35,6 +35,12 @@ FORMS = {
     "small address": lambda key: re.sub("%..", lambda found: found.group().lower(), quote(key, safe="")),
     "entities": as_entities,
     **{f"base64 after {n}": lambda key, n=n: base64.b64encode(b"joe:"[:n] + key.encode()).decode() for n in range(3)},
+    "capitals": str.upper,
+    "spaced": " ".join,
+    "UTF-16 as UTF-8": lambda key: key.encode("utf-16-le").decode("utf-8"),
+    "NULs in JSON": lambda key: json.dumps("\0".join(key)),
+    "unseen": lambda key: "\u200b".join(key),
+    "hexadecimal": lambda key: key.encode().hex().upper(),
     "base64 of addresses": lambda key: base64.urlsafe_b64encode(b"\xff" + key.encode()).decode(),
 }
 
@@ -60,8 +66,17 @@ def test_the_rest_stays(secret: str) -> None:
     assert redacted(text, secret) == text
 
 
-def test_a_text_full_of_backslashes_takes_no_time() -> None:
-    assert redacted("\\" * 100_000, KEY) == "\\" * 100_000
+def test_no_two_pieces_of_an_answer_hold_a_key_between_them() -> None:
+    key = "sk-or-v1-0123456789abcdef0123456789abcdef"
+    for at in range(1, len(key)):
+        left = redacted(json.dumps({"one": key[:at], "two": key[at:]}), key)
+        assert key not in "".join(json.loads(left).values()), at
+
+
+@pytest.mark.parametrize("odd", ["\\", " ", "\\n", "\0", KEY[:5], KEY[0] + " ", "\\\\\\u0000"])
+def test_a_text_that_is_nearly_a_key_all_over_takes_no_time(odd: str) -> None:
+    text = odd * 100_000
+    assert redacted(text, KEY) == text
 
 
 @pytest.mark.parametrize(

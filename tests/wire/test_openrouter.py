@@ -262,6 +262,13 @@ def test_key_is_in_no_message_log_or_repr(caplog: pytest.LogCaptureFixture) -> N
     assert "very-secret" not in shown and "the key …0123" in refused.value.message
 
 
+def test_a_key_in_pieces_is_not_put_together() -> None:
+    key = KEY.get_secret_value()
+    parts = [{"type": "text", "text": text} for text in ("A key: ", key[:8], key[8:16], key[16:], ".")]
+    with FakeVision(completion(parts)) as server:
+        assert ask(public(server)).text == "A key: …0123."
+
+
 def test_netrc_does_not_replace_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("default login someone password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
