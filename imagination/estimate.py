@@ -83,7 +83,8 @@ def _chances(rises: Optional[bool], denoise: float, relative_cfg: float) -> Tupl
     found = []
     for way, threshold, slope, best, width in _hypotheses(rises):
         logit = (denoise - threshold if way else threshold - denoise) / slope
-        logit -= 0.5 * ((relative_cfg - best) / width) ** 2 if best is not None else 0.0
+        off = (relative_cfg - best) / width if best is not None else 0.0
+        logit -= 0.5 * off * off  # a square by `**` raises for what a damaged artefact may say
         found.append(LAPSE + (1 - 2 * LAPSE) / (1 + math.exp(-max(-40.0, min(40.0, logit)))))
     return array("d", found), array("d", [p * p for p in found])
 

@@ -179,7 +179,7 @@ class _Rebuild:
         rules_sha256 = _in_force(known, rules)
         last = known[-1][0] if known else None
         input_sha256 = last.input_sha256 if last else ""
-        begun = _begun(self.run.run_id)
+        begun = _begun(self.run)
         ending = _ending(self.run)
         return Checkpoint(
             run_id=self.run.run_id,
@@ -246,6 +246,9 @@ def _yardstick(rules_sha256: str, rules: Optional[Rules], input_sha256: str) -> 
     return Yardstick(rules_sha256, Yardstick.of(rules).criteria if rules else {}, input_sha256)
 
 
-def _begun(run_id: str) -> float:
-    """When a run was begun, in seconds since 1970: its id is that moment in local time."""
-    return time.mktime(time.strptime(run_id[:19], "%Y-%m-%d_%H-%M-%S"))
+def _begun(run: Run) -> float:
+    """When a run was begun, in seconds since 1970: its id is that moment in local time, unless somebody has renamed it."""
+    try:
+        return time.mktime(time.strptime(run.run_id[:19], "%Y-%m-%d_%H-%M-%S"))
+    except (ValueError, OverflowError):
+        return run.root.stat().st_mtime

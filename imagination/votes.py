@@ -16,6 +16,7 @@ HARDLY = 0.05  # two criteria below this settle it as well
 WORTH_A_LOOK = 2  # failed criteria at the first look, at most; one verdict in ten is wrong, and a look costs seconds
 PRIOR_VOTES = 10.0  # the assumed rates weigh as much as that many votes whose truth is known
 LEAST, MOST = 0.02, 0.45  # no judge is taken for perfect, none for worse than a coin
+UNLIKELY = 1e-300  # no votes are impossible: a thousand that quarrel would come to 0 for either side
 LEAST_HOPE, MOST_HOPE = 0.20, 0.70  # of a picture before it is seen: one vote never settles a pass, three do
 
 
@@ -53,8 +54,8 @@ def likelihoods(votes: Sequence[Vote], rates: Rates) -> Tuple[float, float]:
     unmet = rates.false_pass**yes * (1 - rates.false_pass) ** no
     free = 1 - rates.steady - rates.stuck
     return (
-        free * met + rates.steady * (no == 0) + rates.stuck * (yes == 0),
-        free * unmet + rates.steady * (yes == 0) + rates.stuck * (no == 0),
+        max(UNLIKELY, free * met + rates.steady * (no == 0) + rates.stuck * (yes == 0)),
+        max(UNLIKELY, free * unmet + rates.steady * (yes == 0) + rates.stuck * (no == 0)),
     )
 
 

@@ -7,6 +7,7 @@ from typing import List, Optional
 import pytest
 
 from imagination.estimate import Belief, Kind, Sighting
+from imagination.votes import LEAST, MOST, Rates, likelihoods
 
 CHANGE, KEPT, UNSAID = Kind(True, 0.5, 0.24, 7.0), Kind(False, 0.55, 0.24, 7.0), Kind(None, 0.5, 0.28, 7.0)
 GRID = [round(0.05 * n, 2) for n in range(21)]
@@ -103,3 +104,11 @@ def test_many_pictures_of_the_same_settings_count_as_often_as_there_are(kind: Ki
         Sighting(each.denoise + n * 1e-9, each.cfg, each.met, each.unmet, each.weight) for n, each in enumerate(seen)
     ]
     assert chances(Belief(kind, seen)) == pytest.approx(chances(Belief(kind, apart)), rel=1e-9)
+
+
+@pytest.mark.parametrize("cfg", [1e-300, 1e200, 1e308])
+@pytest.mark.parametrize("votes", [[True] * 337 + [False] * 307, [True, False] * 2000])
+def test_what_no_run_could_have_seen_is_taken_for_what_it_is(cfg: float, votes: List[Optional[bool]]) -> None:
+    """As a damaged artefact may tell it."""
+    belief = Belief(CHANGE, [Sighting(1e-9, cfg, *likelihoods(votes, Rates(LEAST, MOST))), met(0.8)])
+    assert 0.0 < belief.chance(0.5, cfg) < 1.0

@@ -106,3 +106,8 @@ def test_three_passes_settle_even_what_was_hardly_hoped_for() -> None:
     two, three = {"a": [T, T]}, {"a": [T, T, T]}
     assert in_doubt(hopeless.posteriors(two), two) == ["a"]
     assert in_doubt(hopeless.posteriors(three), three) == []
+
+
+def test_a_thousand_votes_that_quarrel_say_nothing_and_are_no_impossibility() -> None:
+    votes = [T, F] * 1000
+    assert posterior(votes, measured_rates([], [votes], Rates())) == pytest.approx(0.5)

@@ -14,9 +14,9 @@ GONE = object()
 ODD = st.one_of(
     st.sampled_from(
         [
-            None, True, False, 0, 1, 2, -1, -5, 0.5, 10**9, 10**30, -(10**30), 1e308, float("nan"), float("inf"),
+            None, True, False, 0, 1, 2, -1, -5, 0.5, 10**9, 10**30, -(10**30), 1e200, 1e308, float("nan"), float("inf"),
             "", " ", "\ud800", "a\udc80b", "a\nb\x1b[2J\u202e", "../../x", "/etc/passwd", "{x}", "2", "x" * 5000,
-            [], [1], [None], ["\ud800"], {}, {"\ud800": 1}, {"a": None}, [[[[[]]]]],
+            [], [1], [None], [True, False] * 1000, ["\ud800"], {}, {"\ud800": 1}, {"a": None}, [[[[[]]]]],
         ]
     ),
     st.just(GONE),

@@ -387,3 +387,15 @@ def test_a_rebuild_with_nothing_missing_writes_nothing_in_any_run(tmp_path: Path
     before = {path: path.stat().st_ino for path in files}
     rebuild(tmp_path)
     assert {path: path.stat().st_ino for path in files} == before
+
+
+@pytest.mark.parametrize(
+    "name", ["2026-13-45_10-00-00", "0000-00-00_00-00-00", "0001-01-01_00-00-00", "9999-12-31_23-59-61"]
+)
+def test_a_folder_whose_name_is_no_date_is_shown_all_the_same(tmp_path: Path, name: str) -> None:
+    run = make_run(tmp_path, "p", 2, size=(32, 24))
+    other = run.root.with_name(name)
+    shutil.copytree(str(run.root), str(other))
+    (other / "run.js").unlink()
+    rebuild(tmp_path)
+    assert script(Run(other, name), "head")["last_iteration"] == 2
