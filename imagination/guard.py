@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Union
+from types import FrameType
+from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 from . import streams
 from .errors import ConfigError, ImaginationError, StoreError, Terminated
@@ -28,7 +29,7 @@ def guarded(act: Callable[[], int], stopped: Union[str, Callable[[], str]] = "st
     """
     streams.prepare()
     try:
-        with _terminable():
+        with _terminable() as stops:
             try:
                 code = act()
                 sys.stdout.flush()  # what cannot be written is told of here, not by Python at its end
@@ -37,6 +38,10 @@ def guarded(act: Callable[[], int], stopped: Union[str, Callable[[], str]] = "st
                 return _told(err)
             except OSError as err:  # a folder that may not be entered, a disk that is gone: the user's to mend
                 return _told(_from_the_system(err))
+            except Exception:
+                if stops:  # something on the way has made an error of its own of it
+                    raise stops[-1] from None
+                raise
     except KeyboardInterrupt as err:
         sys.stderr.write(f"\n{stopped if isinstance(stopped, str) else stopped()}\n")
         return err.exit_code if isinstance(err, Terminated) else 130
@@ -69,46 +74,67 @@ def tell(err: ImaginationError) -> None:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def _terminable() -> Iterator[List[KeyboardInterrupt]]:
     """Let SIGTERM and SIGHUP stop a command the way Ctrl-C does; a command that was stopped hears nothing more.
 
-    Only the main thread can hear signals.
+    Yields what was raised for that so far. Only the main thread can hear signals.
     """
+    stops: List[KeyboardInterrupt] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stops
         return
 
-    def stop(number: int, frame: object) -> None:
-        if number != signal.SIGTERM:  # a terminal that closes tells of it more than once, and nobody is there to insist
+    def stop(number: int, frame: Optional[FrameType]) -> None:
+        if _is_loading(frame):  # pydantic for one, in the middle of a class, cannot bear to be interrupted
+            _send_again(number)
+            return
+        if number not in (signal.SIGINT, signal.SIGTERM):  # a terminal that closes tells of it more than once
             signal.signal(number, signal.SIG_IGN)
-        raise Terminated(128 + number)
+        stops.append(KeyboardInterrupt() if number == signal.SIGINT else Terminated(128 + number))
+        raise stops[-1]
 
     def dropped(what: Any) -> None:
         """Send a stop once more that Python would print and drop, as it came while an object was being cleared away."""
         if not isinstance(what.exc_value, KeyboardInterrupt):
-            told_before(what)
+            if not (stops and isinstance(what.exc_value, OSError)):  # of a signal that came when none is heard any more
+                told_before(what)
             return
         number = what.exc_value.exit_code - 128 if isinstance(what.exc_value, Terminated) else int(signal.SIGINT)
         if number in heard:
             signal.signal(number, stop)
-        again = threading.Timer(0.01, _send, [number])
-        again.daemon = True
-        again.start()
+        _send_again(number)
 
     heard = [signal.SIGTERM]
+    if callable(signal.getsignal(signal.SIGINT)):  # not as in a shell's background job
+        heard.append(signal.SIGINT)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under `nohup`
         heard.append(signal.SIGHUP)
     afterwards: Dict[int, Any] = {number: signal.signal(number, stop) for number in heard}
     told_before, sys.unraisablehook = sys.unraisablehook, dropped
     try:
-        yield
+        yield stops
     except KeyboardInterrupt:
-        afterwards = dict.fromkeys((signal.SIGINT, *heard), signal.SIG_IGN)
+        afterwards = dict.fromkeys(heard, signal.SIG_IGN)
         raise
     finally:
         for number, handler in afterwards.items():
             signal.signal(number, handler)
         sys.unraisablehook = told_before
+
+
+def _is_loading(frame: Optional[FrameType]) -> bool:
+    """Say whether a module is being imported."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send_again(number: int) -> None:
+    again = threading.Timer(0.01, _send, [number])
+    again.daemon = True
+    again.start()
 
 
 def _send(number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
@@ -164,3 +165,48 @@ def test_a_signal_while_an_object_is_cleared_away_is_a_stop(name: str, capfd: py
     signal.signal(signal.SIGINT, signal.default_int_handler)
     assert guarded(act) == 128 + number
     assert capfd.readouterr().err == "\nstopped\n"
+
+
+def test_a_stop_that_something_makes_another_error_of_is_a_stop(capfd: pytest.CaptureFixture[str]) -> None:
+    def act() -> int:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt as err:
+            raise TypeError("no class could be built") from err
+        return 0
+
+    assert (guarded(act), capfd.readouterr().err) == (143, "\nstopped\n")
+
+
+def test_a_signal_while_a_module_is_loaded_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt:\n    broken = True\n"
+    (tmp_path / "interrupted_module.py").write_text(text, encoding="ascii")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def act() -> int:
+        loaded.append(importlib.import_module("interrupted_module"))
+        for _ in range(500):
+            time.sleep(0.01)
+        return 0
+
+    loaded: List[Any] = []
+    assert (guarded(act), [hasattr(module, "broken") for module in loaded]) == (130, [False])
+
+
+def test_an_error_of_the_program_is_no_stop() -> None:
+    with pytest.raises(ZeroDivisionError):
+        guarded(lambda: 1 // 0)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_ctrl_c_while_a_command_is_loaded_is_a_stop(desk: Desk, command: Any) -> None:
+    """Once or several times within a moment, as from a terminal and a wrapper that passes it on."""
+    desk.project()
+    for turn in range(5):
+        with started(desk, *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            time.sleep(0.15 + 0.06 * turn)
+            for _ in range(1 + turn % 4):
+                process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)[0].decode()
+        assert "Traceback" not in said and "Aborted" not in said and "ignored" not in said, said
+        assert process.returncode in (0, 130, -signal.SIGINT), said  # -2: Python itself has hardly begun
