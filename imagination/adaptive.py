@@ -107,7 +107,7 @@ def beliefs_of(
     return {c.field: _belief(kind_of(c, cfg), tuple(_sightings(c, judged, rates))) for c in criteria}
 
 
-@functools.lru_cache(maxsize=32)  # criteria of which one picture is judged: plan, conflict and outlook ask for the same
+@functools.lru_cache(maxsize=64)  # more than most rules have criteria: plan, conflict and outlook ask for the same
 def _belief(kind: Kind, sightings: Tuple[Sighting, ...]) -> Belief:
     return Belief(kind, sightings)
 

@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import socket
+import ssl
 import time
 import uuid
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 
 import requests
 import websocket
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from .config import without_secrets
 from .deadline import within
@@ -147,6 +149,11 @@ class Door:
         self._proven = False  # it has answered as ComfyUI does: nonsense from now on is a passing trouble
         self.is_local = is_loopback(urlsplit(url).hostname or "")
         self._session = self._new_session()
+
+    @property
+    def authorities(self) -> str:
+        """The file of those whose word for a certificate is taken, as by the session."""
+        return self._session.verify if isinstance(self._session.verify, str) else DEFAULT_CA_BUNDLE_PATH
 
     def _new_session(self) -> Session:
         session = Session(urlsplit(self.url).hostname or "")
@@ -363,14 +370,24 @@ class Ear:
         # `_parsed` finds out about broken UTF-8 itself; the library would check byte by byte, in Python
         options: Dict[str, Any] = {"timeout": limit, "suppress_origin": True, "skip_utf8_validation": True}
         try:
-            if self._door.is_local and address.scheme == "http":
-                # dialled here: the library would send even this through the environment's proxy
-                options["socket"] = socket.create_connection((address.hostname, address.port or 80), timeout=limit)
-            opened = within(2 * limit, lambda: websocket.create_connection(url, **options))
+            opened = within(2 * limit, lambda: websocket.create_connection(url, **self._dialled(address), **options))
             opened.frame_buffer.recv = functools.partial(self._receive, opened, opened.frame_buffer.recv)
             self._socket = opened
         except Exception as err:  # the library trusts a handshake: a length of 10**30, a header without its value
             log.info("no WebSocket at %s (%s): asking /history instead", self._door.url, first_line(err))
+
+    def _dialled(self, address: SplitResult) -> Dict[str, Any]:
+        """A connection to a server on this machine: the library would send even that through the environment's proxy."""
+        if not self._door.is_local:
+            return {}
+        is_secure = address.scheme == "https"
+        place = address.hostname or "", address.port or (443 if is_secure else 80)
+        dialled = socket.create_connection(place, timeout=self._door.timeouts[0])
+        if is_secure:
+            dialled = ssl.create_default_context(cafile=self._door.authorities).wrap_socket(
+                dialled, server_hostname=place[0]
+            )
+        return {"socket": dialled}
 
     def _receive(self, opened: Any, receive: Callable[[int], bytes], size: int) -> bytes:
         """The next bytes of a frame, before `_ends`: a frame that drips goes on where it was the next time."""

@@ -47,6 +47,10 @@ class _OneLine(logging.Formatter):
         record.message = clean(record.message, 20_000)
         return super().formatMessage(record)
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Format it; a path of bytes that are no UTF-8 is written as escapes."""
+        return super().format(record).encode("utf-8", "backslashreplace").decode("utf-8")
+
 
 class _LogFile(logging.handlers.RotatingFileHandler):
     """A log file that cannot be written is warned of once; it is tried again with each record, and ends no run."""

@@ -25,7 +25,7 @@ from .deadline import within
 from .errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
 from .model import MOST_COUNTED, Picture, Request, Usage
 from .redaction import redacted, tail_of
-from .sessions import Session, is_loopback
+from .sessions import Session
 from .surroundings import hindrance
 
 log = logging.getLogger(__name__)
@@ -357,7 +357,7 @@ class Wire:
     def _translate(self, err: Exception, timeout: float) -> VisionError:
         """An error of `requests` in our words. Its own text is not repeated: it may quote the URL with a password."""
         where = f"{self.service} at {self.address}"
-        hindered = None if is_loopback(self._host) else hindrance(err, self.base, where)
+        hindered = hindrance(err, self.base, where)
         if hindered is not None:
             return hindered
         if isinstance(err, _TooLarge):

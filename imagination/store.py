@@ -78,25 +78,29 @@ class Store:
         """Hold the project for this process. Raises StoreError that names the run holding it."""
         from filelock import FileLock, Timeout
 
+        from .daemons import identity
+
         holder = self.working / ".run.lock.json"
         try:
             self.working.mkdir(parents=True, exist_ok=True)
             lock = FileLock(str(self.working / ".run.lock"), timeout=0)
             lock.acquire()
         except Timeout as err:
-            raise StoreError(
-                f"another run is at work on {self.project.name}{_holder(holder)}", "wait for it, or stop it"
-            ) from err
+            raise self._taken(holder) from err
         except OSError as err:
             raise StoreError(f"{self.working} cannot be written: {err.strerror or err}") from err
-        try:
+        with contextlib.ExitStack() as held:
+            held.callback(lock.release)
+            if _is_at_work(holder):  # somebody has removed the lock's file, and with it the lock
+                raise self._taken(holder)
             self._sweep()
-            write_json(holder, {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}, durable=False)
+            own = {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S"), "started": identity(os.getpid())}
+            write_json(holder, own, durable=False)
+            held.callback(_remove, holder)
             yield
-        finally:
-            with contextlib.suppress(OSError):
-                holder.unlink()
-            lock.release()
+
+    def _taken(self, holder: Path) -> StoreError:
+        return StoreError(f"another run is at work on {self.project.name}{_holder(holder)}", "wait for it, or stop it")
 
     def _sweep(self) -> None:
         """Remove half-written siblings that a killed process left: they never were anybody's file."""
@@ -369,6 +373,25 @@ class Run:
 def _age(run_id: str) -> Any:
     stamp, _, number = run_id[:19], run_id[19:20], run_id[20:]
     return (stamp, int(number or 1))
+
+
+def _is_at_work(holder: Path) -> bool:
+    """Say whether the process that left this note is another one, and lives."""
+    from .daemons import identity
+
+    try:
+        left = read_json(holder) or {}
+    except (StoreError, ConfigError):
+        return False
+    pid, started = left.get("pid"), left.get("started")
+    if type(pid) is not int or not isinstance(started, str) or pid == os.getpid():
+        return False
+    return 0 < pid < 2**31 and identity(pid) == started
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _holder(path: Path) -> str:

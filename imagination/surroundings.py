@@ -14,15 +14,20 @@ from requests.exceptions import InvalidURL, ProxyError, SSLError
 from requests.utils import get_environ_proxies, select_proxy
 
 from .errors import VisionError, VisionRefused, VisionUnreachable
-from .sessions import is_loopback
+from .sessions import BUNDLES, is_loopback
 
 
 def hindrance(err: Exception, url: str, where: str) -> Optional[VisionError]:
     """The error that a variable of the environment led to, or None. `where`: the server, for people."""
-    bundle = _first_set("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    bundle = _first_set(*BUNDLES)
     if bundle and (isinstance(err, SSLError) or "TLS CA certificate" in str(err)):
         hint = f"Let {bundle} name a PEM file that holds the certificate of the server's authority, or unset it."
         return VisionRefused(f"{where} cannot be trusted: {bundle} names no certificate for it", hint, lasting=True)
+    if isinstance(err, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(err):
+        hint = f"Let {BUNDLES[0]} name a PEM file that holds the certificate of the server's authority."
+        return VisionRefused(
+            f"{where} cannot be trusted: nobody known here vouches for its certificate", hint, lasting=True
+        )
     proxy = proxy_for(url)
     if proxy is None:
         return None

@@ -552,7 +552,7 @@ def test_ctrl_c_before_anything_is_loaded_is_a_stop_too(desk: Desk, tmp_path: Pa
     """Exit code 1 would say that something was found."""
     desk.write(tmp_path / "slow" / "yaml.py", "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "iterativectl.py"), "project", "list"],
+        [sys.executable, str(ROOT / "iterative_imagination.py"), "--project", "p"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONPATH": str(tmp_path / "slow")},
@@ -563,11 +563,15 @@ def test_ctrl_c_before_anything_is_loaded_is_a_stop_too(desk: Desk, tmp_path: Pa
     assert (done.returncode, done.stdout) == (130, "\nstopped\n")
 
 
-def test_a_second_run_of_a_project_is_refused_while_the_first_is_at_work(desk: Desk) -> None:
+@pytest.mark.parametrize("lost", ["", ".run.lock"])
+def test_a_second_run_of_a_project_is_refused_while_the_first_is_at_work(desk: Desk, lost: str) -> None:
+    """Also where somebody has tidied up in between."""
     project = desk.project(passes=False, iterations=5000)
     with desk.start("--project", "p") as process:
         try:
             list(lines_until(process, "iteration 1/5000"))
+            if lost:
+                (project / "working" / lost).unlink()
             result = desk.run("--project", "p")
         finally:
             process.terminate()

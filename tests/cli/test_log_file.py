@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 import pytest
 from desk import Desk, checkpoint
+
+from imagination.log_file import logged
+from imagination.store import Store
 
 FULL = Path("/dev/full")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="files of POSIX")
@@ -34,3 +38,10 @@ def test_a_pipe_for_a_log_is_refused(desk: Desk) -> None:
         said = process.communicate(timeout=60)[0]
     path = project / "logs" / "app.log"
     assert (process.returncode, said) == (4, f"error: {path} is no regular file\nhint: remove it: rm {path}\n")
+
+
+def test_a_path_that_is_no_utf8_is_written_down_as_escapes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with logged(store, verbose=False):
+        logging.getLogger("imagination.somewhere").warning("%s is not there", "n\udcffx")
+    assert "n\\udcffx is not there" in store.log_file.read_text(encoding="utf-8")

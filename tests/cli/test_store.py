@@ -290,6 +290,13 @@ def test_a_project_is_held_by_one_run_at_a_time(store: Store) -> None:
     assert not (store.working / ".run.lock.json").exists()
 
 
+@pytest.mark.parametrize("left", [{"pid": 1}, {"pid": 1, "started": "another boot 7"}, {"pid": 10**30, "started": "x"}])
+def test_a_note_of_a_process_that_has_ended_holds_nothing(store: Store, left: Any) -> None:
+    write_json(store.working / ".run.lock.json", left)
+    with store.lock():
+        pass
+
+
 NOBODY = 99_999_999  # more than any system counts to
 
 

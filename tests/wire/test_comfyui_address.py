@@ -108,6 +108,20 @@ def test_a_path_prefix_leads_every_request_and_the_websocket() -> None:
         assert [path.split("?")[0] for _, path, _ in server.asked] == ["/comfy/features", "/comfy/ws"]
 
 
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY"])
+def test_no_proxy_hears_of_a_secure_address_of_this_machine(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    with socket.socket() as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        proxy.listen()
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "elsewhere")
+        with FakeComfyUI() as server, Ear(Door(server.url.replace("http:", "https:"))) as ear:
+            assert not ear.is_open  # as it does not speak TLS
+        proxy.settimeout(0.2)
+        with pytest.raises(socket.timeout):
+            proxy.accept()
+
+
 @pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
 def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
     monkeypatch: pytest.MonkeyPatch, variable: str

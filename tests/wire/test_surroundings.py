@@ -13,6 +13,7 @@ from vision_samples import FORMAL, request
 
 from imagination.errors import VisionError, VisionRefused, VisionUnreachable
 from imagination.model import VisionSettings
+from imagination.sessions import Session, is_loopback
 from imagination.surroundings import hindrance
 from imagination.vision import AskFailed, Vision
 
@@ -72,6 +73,38 @@ def test_certificates_that_do_not_fit_the_server_are_named(monkeypatch: pytest.M
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", __file__)
     err = hindrance(SSLError(), BOX, "Ollama")
     assert err is not None and "Ollama cannot be trusted: REQUESTS_CA_BUNDLE" in err.message
+
+
+@pytest.mark.parametrize("host", ["localhost", "box.invalid"])
+def test_certificates_of_our_own_are_taken_wherever_the_server_is(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", __file__)
+    with Session(host) as session:
+        settings = session.merge_environment_settings(f"https://{host}", {}, True, None, None)
+    assert settings["verify"] == __file__
+
+
+def test_a_server_that_nobody_vouches_for_is_told_as_such() -> None:
+    err = hindrance(SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"), BOX, "Ollama")
+    assert err is not None and "nobody known here vouches" in err.message and "REQUESTS_CA_BUNDLE" in err.hint
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        *(
+            (name, True)
+            for name in ("localhost", "LOCALHOST", "localhost.", "x.localhost", "127.0.0.1", "127.8.9.1", "127.1")
+        ),
+        *((name, True) for name in ("::1", "0.0.0.0", "::", "::ffff:127.0.0.1", "127.0.0.1.")),
+        *(
+            (name, False)
+            for name in ("", ".", "box", "mylocalhost", "localhost.box", "127.0.0.1.example.org", "10.0.0.1")
+        ),
+        *((name, False) for name in ("128.1", "::2", "::ffff:10.0.0.1", "fe80::1", "local\0host", "\ud800")),
+    ],
+)
+def test_what_names_this_machine(host: str, own: bool) -> None:
+    assert is_loopback(host) is own
 
 
 def test_our_own_machine_is_asked_whatever_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
