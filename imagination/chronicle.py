@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from . import images, page_copy, page_rebuild, pages
 from .assess import Assessment
 from .duels import told
-from .errors import ImaginationError
+from .errors import BadImage, ImaginationError
 from .holding import Yardstick
 from .model import (
     MOST_SECONDS,
@@ -31,6 +31,7 @@ from .model import (
     Totals,
     Usage,
 )
+from .reading import MAX_PICTURE, read_bytes
 from .resume import Opening, add_iteration, add_rejudged, paid_by, reckoned, rejudging, spent
 from .scoring import better, never_met
 from .setup import Setup, Workflow
@@ -91,7 +92,7 @@ class Chronicle:
                 "%s is not there, so nothing is decided from iteration %d%s; --resume-from %d makes it again, and all after it",
                 *(self.run.file(kind, iteration), iteration, others, iteration),
             )
-        self.write_output()
+        self.write_output(changed=None if self._output_is_whole() else self.checkpoint.best_iteration)
 
     def _learn(self, metadata: Metadata, evaluation: Evaluation, comparison: Comparison) -> None:
         sampling = Sampling(**metadata.parameters_used)
@@ -320,6 +321,13 @@ class Chronicle:
             totals = self.checkpoint.totals.model_dump(mode="json")
             final = {"final_comparison": self.final.model_dump(mode="json", include=_OF_FINAL)} if self.final else {}
             self.store.write_output(png, {**metadata, "result": result, **final, "totals": totals})
+
+    def _output_is_whole(self) -> bool:
+        try:
+            images.check_result(read_bytes(self.store.project / "output" / "output.png", MAX_PICTURE))
+        except (BadImage, OSError):
+            return False
+        return True
 
     def _end(self) -> Dict[str, Any]:
         """Why a run is over without a pass, for when its resume point has made way for another run's."""

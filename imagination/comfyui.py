@@ -238,7 +238,9 @@ class ComfyUI:
             if isinstance(
                 err, KeyboardInterrupt
             ):  # a step on the CPU takes its time, and a silent wait gets a second Ctrl-C
-                log.warning("stopping: the job is taken back from ComfyUI, which may first end the step that it is at")
+                log.warning(
+                    "stopping: the job is taken back from ComfyUI if it has it, which may first end the step that it is at"
+                )
             # ComfyUI's own failures end the job by themselves, or leave it for `collect`
             if isinstance(err, Silent) or not isinstance(err, ComfyUIError):
                 self.cancel(prompt_id)

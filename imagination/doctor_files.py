@@ -13,13 +13,14 @@ from typing import Callable, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 from . import images
 from .checkup import Check, failed, failure, ok, warning
-from .config import load_generation, load_rules, load_texts, load_vision
+from .config import load_rules, load_texts, load_vision
 from .errors import ConfigError, ImaginationError
 from .model import Generation, ProjectSettings, Rules, VisionSettings
+from .overview import at_work
 from .prompts import Templates
 from .resume import settings_in_force
 from .services import BUILTIN
-from .setup import Workflow, load_workflow, read_setup
+from .setup import Workflow, load_settings, load_workflow, read_setup
 from .store import Store
 from .workspace import Project, Workspace
 
@@ -64,7 +65,7 @@ def read_files(project: Project, named: bool, option: str = "") -> Files:
     if named:
         limit = rules.record.project if rules else None
         path = told.ask("last run", project.root, lambda: _in_force(project, limit)) or project.generation
-    generation = told.ask("AIGen.yaml", path, lambda: load_generation(path))
+    generation = told.ask("AIGen.yaml", path, lambda: load_settings(project, path))
     vision = told.ask("AIVis.yaml", project.vision, lambda: load_vision(project.vision))
     told.ask("prompts", project.root, lambda: Templates.merge([load_texts(file) for file in project.prompt_files()]))
     workflow = None
@@ -73,6 +74,10 @@ def read_files(project: Project, named: bool, option: str = "") -> Files:
     if not told.checks:
         files = "rules, settings, prompts and workflow" if named else "settings and workflow of the templates"
         told.checks.append(ok("files", f"{files} can be read"))
+    if named and at_work(Store(project.root)):
+        told.checks.append(
+            warning("run", "one is at work on this project, so no other can start", "wait for it, or stop it")
+        )
     if not named:
         read = [file for file in (generation, vision) if file is not None]
         told.checks += [warned(text) for file in read for text in file.warnings]

@@ -32,6 +32,7 @@ from .judge import Judge
 from .log_file import logged
 from .loop import SEED_LIMIT, Loop, Tools
 from .model import ProjectSettings, RankingMode, Seeding
+from .overview import at_work
 from .reply_cache import ReplyCache
 from .resume import foresee, open_run, seeded, settings_in_force
 from .seeding import find_seeding
@@ -98,22 +99,22 @@ def _carry_out(order: Order, console: Console, begun: threading.Event) -> int:
     store = Store(project.root)
     with store.lock(), logged(store, order.verbose):
         _replace_files(store, project, new)
-        with _on_record(store):
+        with _on_record(store, begun):
             return _run(order, Project(project.name, project.root, workspace), store, console, begun)
 
 
 @contextlib.contextmanager
-def _on_record(store: Store) -> Iterator[None]:
-    """Let the log tell how a run was stopped, and the user what it has so far."""
+def _on_record(store: Store, begun: threading.Event) -> Iterator[None]:
+    """Let the log tell how a run was stopped, and the user what it has so far, unless it has not even begun."""
     try:
         yield
-    except ImaginationError as err:
-        log.error("the run stopped: %s", " | ".join([err.message, *err.problems, err.hint]))
-        _so_far(store)
-        raise
-    except KeyboardInterrupt:
-        log.info("the run was stopped")
-        _so_far(store)
+    except (ImaginationError, KeyboardInterrupt) as err:
+        if isinstance(err, ImaginationError):
+            log.error("the run stopped: %s", " | ".join([err.message, *err.problems, err.hint]))
+        else:
+            log.info("the run was stopped")
+        if begun.is_set():
+            _so_far(store)
         raise
 
 
@@ -262,7 +263,10 @@ def _overlooked(setup: Setup, store: Store) -> List[str]:
         return []
     now, own = load_generation(configured), load_generation(store.generation_file)
     told = []
-    if now.record.model_copy(update={"comfyui": begun.record.comfyui}) != begun.record:
+    missing = setup.project.root / "config" / "AIGen.yaml"
+    if configured != missing:
+        told.append(f"{missing} is not there: where ComfyUI is, and how long it may take, {configured} says")
+    elif now.record.model_copy(update={"comfyui": begun.record.comfyui}) != begun.record:
         told.append(
             f"{configured} was edited after the run had begun and does not count for it: "
             f"edit {store.generation_file}, or start afresh with --reset"
@@ -308,6 +312,7 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
         f"settings   {settings_line(sampling_in_force(setup.workflow, setup.generation))}",
         f"vision     {_models_named(setup)}",
         *_warned((*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store))),
+        *_warned(["another run is at work on this project: wait for it, or stop it"] if at_work(store) else []),
     ]
     _say(lines)  # before anything is asked: a warning may be of who is asked, and with which key
     with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
@@ -61,7 +62,7 @@ def read_setup(project: Project, generation_path: Optional[Path] = None, picture
     """
     told = _Told()
     rules = told.ask(lambda: load_rules(project.rules))
-    generation = told.ask(lambda: _load_settings(project, generation_path))
+    generation = told.ask(lambda: load_settings(project, generation_path))
     vision = told.ask(lambda: load_vision(project.vision))
     templates = told.ask(lambda: Templates.merge([load_texts(path) for path in project.prompt_files()]))
     workflow = told.ask(lambda: load_workflow(project, generation.record)) if generation else None
@@ -93,17 +94,26 @@ def read_setup(project: Project, generation_path: Optional[Path] = None, picture
     )
 
 
-def _load_settings(project: Project, in_force: Optional[Path]) -> Loaded[Generation]:
+def load_settings(project: Project, in_force: Optional[Path]) -> Loaded[Generation]:
     """The settings in force, where a run has some, with the address of the server always as configured.
 
     No iteration changes where ComfyUI is; a server that moved in mid-run is told of in config/AIGen.yaml.
     """
     configured = load_generation(project.generation)
-    loaded = configured if in_force is None else load_generation(in_force)
+    loaded = configured if in_force in (None, project.generation) else _in_force(in_force)
     for setting in ("positive", "negative"):
         _check_length(getattr(loaded.record.prompts, setting), loaded.document.place(("prompts", setting)))
     record = loaded.record.model_copy(update={"comfyui": configured.record.comfyui})
-    return Loaded(record, loaded.warnings, loaded.document)
+    of_the_server = [text for text in configured.warnings if " comfyui" in text and text not in loaded.warnings]
+    return Loaded(record, (*loaded.warnings, *of_the_server), loaded.document)
+
+
+def _in_force(path: Path) -> Loaded[Generation]:
+    try:
+        return load_generation(path)
+    except ConfigError as err:
+        way_on = f"mend it, or remove it, and it is made again: rm {shlex.quote(str(path))}"
+        raise ConfigError(err.message, "\n".join(filter(None, (err.hint, way_on))), err.problems) from err
 
 
 def load_workflow(project: Project, generation: Generation) -> Workflow:

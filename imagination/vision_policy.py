@@ -149,7 +149,7 @@ def accepted(request: Request) -> Dict[str, Any]:
     return dict(request.accept if request.accept is not None else request.schema or {})
 
 
-LONGEST_REPLY = 256_000  # characters
+LONGEST_REPLY = 100_000  # characters
 _THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _LOST_OPENING = re.compile(r"^.*</(think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE)
 

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from desk import BUILTIN_VISION, GENERATION, ROOT, Desk, checkpoint, hear_ctrl_c, png, rules, run_ids, tree
 
+from imagination.store import Store
+
 
 def dead_port() -> int:
     """A port where nobody listens, and that no other program gets meanwhile."""
@@ -640,3 +642,48 @@ def test_where_comfyui_is_the_configured_settings_say_also_for_a_run_that_goes_o
     desk.write(settings, {**GENERATION, "comfyui": {"host": "builtin", "timeout": 7}})
     result = desk.run("--project", "p", "--dry-run")
     assert result.exit_code == 0 and "not count" not in result.output
+
+
+def stopped_run(desk: Desk) -> Path:
+    """A project whose run may make one more iteration."""
+    project = desk.project(passes=False)
+    desk.run("--project", "p")
+    desk.write(project / "config" / "rules.yaml", rules("p", passes=False, iterations=2))
+    return project
+
+
+def test_a_slip_where_comfyui_is_named_is_told_also_when_a_run_goes_on(desk: Desk) -> None:
+    project = stopped_run(desk)
+    desk.write(project / "config" / "AIGen.yaml", {**GENERATION, "comfyui": {"host": "builtin", "prot": 8188}})
+    told = desk.run("--project", "p", "--dry-run").output
+    assert told.count("comfyui.prot is not a known key and is ignored; did you mean port?") == 1
+
+
+def test_settings_that_are_not_there_any_more_are_no_edit(desk: Desk) -> None:
+    desk.templates()
+    project = stopped_run(desk)
+    settings = project / "config" / "AIGen.yaml"
+    settings.unlink()
+    told = desk.run("--project", "p", "--dry-run").output
+    assert f"{settings} is not there: where ComfyUI is" in told and "was edited" not in told
+
+
+@pytest.mark.parametrize("text", ["", "parameters: {", "workflow_file: [1]"])
+def test_damaged_settings_in_force_can_be_made_again(desk: Desk, text: str) -> None:
+    own = stopped_run(desk) / "working" / "AIGen.yaml"
+    own.write_text(text, encoding="utf-8")
+    told = desk.run("--project", "p")
+    assert told.exit_code == 2
+    assert f"hint: mend it, or remove it, and it is made again: rm {own}" in told.output.splitlines()
+    assert "best so far" not in told.output  # which is no news of this run
+    own.unlink()
+    told = desk.run("--project", "p")
+    assert told.exit_code == 1 and "is not there, and is made again" in told.output.replace("\n", " ")
+
+
+def test_a_rehearsal_tells_of_a_run_that_is_at_work(desk: Desk) -> None:
+    desk.project(passes=False)
+    assert "another run is at work" not in desk.run("--project", "p", "--dry-run").output
+    with Store(desk.root / "projects" / "p").lock():
+        told = desk.run("--project", "p", "--dry-run").output
+    assert "another run is at work on this project: wait for it, or stop it" in told

@@ -22,6 +22,7 @@ from imagination.ctl import main
 from imagination.doctor import examine
 from imagination.doctor_vision import limits_left
 from imagination.providers import Wire
+from imagination.store import Store
 from imagination.workspace import Workspace
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "wire"))
@@ -364,6 +365,24 @@ def test_settings_of_an_unfinished_run_are_the_ones_looked_at(bench: Bench) -> N
     (working / "checkpoint.json").write_text(json.dumps(state))
     (trouble,) = troubles()
     assert str(working / "AIGen.yaml") in trouble["mend"]
+
+
+def test_the_server_of_an_unfinished_run_is_where_the_configured_settings_say(bench: Bench) -> None:
+    """It may have moved, and the run goes there."""
+    working = bench.folder / "working"
+    working.mkdir()
+    (working / "AIGen.yaml").write_bytes((bench.folder / "config" / "AIGen.yaml").read_bytes())
+    state = {"format": 1, "run_id": "2024-01-01_10-00-00", "status": "stopped", "last_iteration": 0}
+    state.update(started_at=1.0, updated_at=1.0, rules_sha256="", input_sha256="")
+    (working / "checkpoint.json").write_text(json.dumps(state))
+    no_comfyui(bench)
+    assert any(trouble["name"] == "comfyui" for trouble in troubles())
+
+
+def test_a_run_at_work_is_told(bench: Bench) -> None:
+    with Store(bench.folder).lock():
+        (trouble,) = troubles()
+    assert (trouble["state"], trouble["name"], trouble["mend"]) == ("warning", "run", "wait for it, or stop it")
 
 
 # --- what is looked at, and how -----------------------------------------------------------------------------------------

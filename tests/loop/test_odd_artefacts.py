@@ -7,7 +7,7 @@ import shutil
 from typing import Any, Dict, Optional
 
 import pytest
-from scripted import ALL, GENERATION, NONE, Bench, ScriptedGenerator, ScriptedVision
+from scripted import ALL, GENERATION, NONE, Bench, ScriptedGenerator, ScriptedVision, picture
 from test_display import run_on, shown, terminal
 
 from imagination.errors import ExecutionFailed, StoreError
@@ -188,3 +188,23 @@ def test_settings_in_force_that_are_gone_are_made_again(bench: Bench, made: int,
     metadata = run.metadata(made + 1)
     assert metadata is not None and metadata.decision
     assert not [move for move in metadata.decision if "edited" in move.why]
+
+
+@pytest.mark.parametrize("left", [None, b"", b"\x89PNG\r\n\x1a\n torn"])
+def test_an_output_that_is_gone_or_damaged_is_made_again(bench: Bench, left: Optional[bytes]) -> None:
+    stopped_after(bench, 2)
+    output = bench.project.root / "output" / "output.png"
+    whole = output.read_bytes()
+    output.unlink()
+    if left is not None:
+        output.write_bytes(left)
+    bench.run_stopped(ScriptedGenerator({1: KeyboardInterrupt()}), ScriptedVision([NONE]))
+    assert output.read_bytes() == whole
+
+
+def test_an_output_that_somebody_has_retouched_stays(bench: Bench) -> None:
+    stopped_after(bench, 2)
+    output = bench.project.root / "output" / "output.png"
+    output.write_bytes(picture(200))
+    bench.run_stopped(ScriptedGenerator({1: KeyboardInterrupt()}), ScriptedVision([NONE]))
+    assert output.read_bytes() == picture(200)
