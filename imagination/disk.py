@@ -30,7 +30,8 @@ MAKE_WAY = "put it back, or remove it"
 def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
     """Write `data` so that `path` holds the old content or the new. Raises StoreError when the disk refuses.
 
-    `durable` waits until the disk has it (power cuts); what can be rebuilt does without.
+    `durable` waits until the disk has it, and its name: a power cut then leaves no resume point that tells of more than is
+    there. What can be rebuilt does without.
     """
     own = f"{os.getpid()}.{secrets.token_hex(4)}"  # threads and containers share pids
     beside = path.with_name(f".{path.name}.{own}.tmp")
@@ -44,6 +45,8 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         beside.replace(path)
+        if durable:
+            _settle(path.parent)
     except OSError as err:
         with contextlib.suppress(OSError):
             beside.unlink()
@@ -131,12 +134,11 @@ def move(source: Path, target: Path) -> None:
 def _carry(source: Path, target: Path) -> None:
     """Move a file to another disk: it is whole there before it goes here, and a kill in between leaves it in both places."""
     write_bytes(target, source.read_bytes())
-    _settle(target.parent)
     source.unlink()
 
 
 def _settle(folder: Path) -> None:
-    """Wait until the disk has the names in a folder, where a system can do that: what they stand for is removed elsewhere."""
+    """Wait until the disk has the names in a folder, where a system can do that."""
     with contextlib.suppress(OSError):
         handle = os.open(str(folder), os.O_RDONLY)
         try:

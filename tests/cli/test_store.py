@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import resource
+import sys
 import threading
 import time
 from pathlib import Path
@@ -143,6 +144,23 @@ def test_a_record_comes_back_as_it_went(store: Store, run: Run) -> None:
     assert names(run.root) == ["evaluation/iteration_1_evaluation.json"]
     store.write_checkpoint(checkpoint(description="d"))
     assert store.read_checkpoint() == checkpoint(description="d")
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_name_is_on_the_disk_before_anything_tells_of_it(tmp_path: Path, durable: bool) -> None:
+    """Then no power cut keeps the resume point and loses what it tells of."""
+    seen: List[str] = []
+    watched = [True]
+
+    def note(event: str, arguments: Any) -> None:
+        if watched and event in ("open", "os.rename") and str(arguments[0]).startswith(str(tmp_path)):
+            seen.append(event if event == "os.rename" else Path(arguments[0]).name)
+
+    sys.addaudithook(note)  # there is no way to take it away again
+    write_bytes(tmp_path / "a.json", b"{}", durable)
+    watched.clear()
+    after = seen[seen.index("os.rename") + 1 :]
+    assert after == ([tmp_path.name] if durable and os.name == "posix" else [])
 
 
 def test_half_a_surrogate_pair_makes_no_file_that_cannot_be_read(store: Store) -> None:
