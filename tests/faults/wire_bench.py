@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 from urllib.parse import urlsplit
 
 import yaml
+from cut import ALL
 from PIL import Image
 from proxy import Fault, Proxy, Seen
 from rich.console import Console
@@ -33,7 +34,8 @@ from imagination.vision import Vision
 from imagination.workspace import Project, Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
-SILENCE = 0.5  # s: `comfyui.timeout` and the vision `timeout` of these runs
+# s: `comfyui.timeout` and the vision `timeout` of these runs; all of it runs beside other processes, which starve each other
+SILENCE = 2.0 if ALL else 0.5
 ITERATIONS = 3
 # description and preflight are over: what comes from here on belongs to an iteration
 CHAT = "/api/chat"
