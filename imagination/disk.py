@@ -24,7 +24,7 @@ Record = TypeVar("Record", bound=Artefact)
 FORMAT = 1
 LONGEST_WRITE = 600.0  # s
 _HALF = re.compile(r"\..+?\.([0-9]{1,9})(?:\.[0-9a-f]{8})?\.tmp", re.DOTALL)  # as `write_bytes` names it, and did
-MAKE_WAY = "put it back, or remove it"
+MAKE_WAY = "put it back, or remove it: it is made again"
 
 
 def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:

@@ -1,6 +1,7 @@
 """Taking a secret out of what a server sends back, in whatever way the server has written it down.
 
-All in the text as it came, before anything is read from it: what is decoded later then cannot bring the secret back.
+In the text as it came, before anything is read from it: what is decoded later then cannot bring the secret back. What is
+joined of several parts goes through here once more.
 """
 
 from __future__ import annotations
