@@ -10,6 +10,7 @@ import re
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from imagination._tolerant import NO_VALUE, Reader, number_from
+from imagination.nesting import MAX_DEPTH, is_too_deep
 
 
 class Candidate(NamedTuple):
@@ -49,10 +50,11 @@ class Strict:
     def __init__(self, text: str) -> None:
         self.text = text
         self.budget = 500_000 + 2 * len(text)
+        self.brackets = text.count("{") + text.count("[")
 
     def at(self, start: int) -> Optional[Tuple[Any, int]]:
         """Return the value that begins at `start` and where it ends, or None where the text is not JSON."""
-        if self.budget <= 0:
+        if self.budget <= 0 or self._is_too_deep(start):
             return None
         try:
             value, end = _DECODER.raw_decode(self.text, start)
@@ -60,10 +62,14 @@ class Strict:
             read = len(self.text) - start if err.msg.startswith("Unterminated") else err.pos - start
             self.budget -= read + start // 16 + 100
             return None
-        except (RecursionError, ValueError):
-            self.budget -= 50_000
-            return None
         return value, end
+
+    def _is_too_deep(self, start: int) -> bool:
+        """What is as deep as that the tolerant grammar cuts off."""
+        if self.brackets <= MAX_DEPTH:
+            return False
+        self.budget -= (len(self.text) - start) // 16
+        return is_too_deep(self.text[start:])
 
     def objects(self) -> List[Candidate]:
         """Find all valid objects, also those inside something broken, in order."""

@@ -7,12 +7,12 @@ valid JSON are set aside meanwhile, so that a `</think>` or `User:` inside one o
 from __future__ import annotations
 
 import html
-import json
 import re
 from typing import FrozenSet, List, Optional, Tuple
 
 from imagination._jsonish import Strict
 from imagination.model import key_of
+from imagination.nesting import loads
 
 MAX_DECODINGS = 3  # a reply inside a JSON string inside a JSON string …
 
@@ -155,8 +155,8 @@ def _decoded(text: str) -> Optional[str]:
     core = _FENCE.sub("", text.strip()).strip()
     if core[:1] == '"':
         try:
-            whole = json.loads(core, strict=False)
-        except (ValueError, RecursionError):
+            whole = loads(core, strict=False)
+        except ValueError:
             whole = None
         if isinstance(whole, str):
             return whole

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import ipaddress
-import json
 import logging
 import re
 import socket
@@ -17,7 +16,7 @@ import ssl
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 import requests
@@ -28,6 +27,7 @@ from .config import without_secrets
 from .deadline import within
 from .errors import ComfyUIError, ComfyUIUnreachable, ConfigError
 from .execution import first_line
+from .nesting import loads
 from .sessions import Session, is_loopback
 from .surroundings import proxy_for
 
@@ -197,8 +197,8 @@ class Door:
 
     def read_json(self, response: Answer, path: str) -> Any:
         try:
-            answer = json.loads(response.content.decode("utf-8"))
-        except (ValueError, RecursionError, MemoryError) as err:  # parsed, it is up to thirty times as large
+            answer = loads(response.content.decode("utf-8"))
+        except (ValueError, MemoryError) as err:  # parsed, it is up to thirty times as large
             told = f"{self.url}{path} answered with something that cannot be read as JSON"
             raise self._trouble(told, ADDRESS_HINT) from err
         self._proven = True
@@ -407,8 +407,8 @@ class Ear:
         self.close()
 
 
-def _parsed(text: Union[bytes, str]) -> Any:
+def _parsed(text: bytes) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return loads(text.decode("utf-8"))
+    except ValueError:
         return None

@@ -289,6 +289,18 @@ def _models_in(annotation: Any) -> List[Type[BaseModel]]:
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 as PyYAML reads it, less dates: an unquoted 2024-01-01 is a text here."""
 
+    depth = 0
+
+    def compose_node(self, parent: Optional[yaml.Node], index: Any) -> Optional[yaml.Node]:
+        """As PyYAML does, but no deeper than `MAX_DEPTH`: it would go down to the end of Python's stack (see `nesting`)."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH + 1:  # the document itself is no level
+            at = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "it is nested too deeply", at.start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """As PyYAML does, but a value that does not fit its tag (`!!int`, `!!bool maybe`) is an error with a line."""
         try:
@@ -331,8 +343,8 @@ def _parsed(text: str, path: Path) -> Document:
         data = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as err:
         raise ConfigError(f"{path}{_yaml_line(err)} is not valid YAML: {_yaml_problem(err)}") from err
-    except (RecursionError, ValueError, OverflowError, TypeError) as err:
-        what = "it is nested too deeply" if isinstance(err, RecursionError) else str(err).split("\n")[0][:120]
+    except (ValueError, OverflowError, TypeError) as err:
+        what = str(err).split("\n")[0][:120]
         raise ConfigError(f"{path} is not valid YAML: {what}") from err
     return Document(data, lines, path)
 

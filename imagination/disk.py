@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from .errors import StoreError
 from .model import Artefact
+from .nesting import TooDeep, loads
 from .reading import MAX_JSON, read_bytes, unfit
 
 Record = TypeVar("Record", bound=Artefact)
@@ -94,12 +95,14 @@ def read_record(path: Path, kind: Type[Record], hint: str = MAKE_WAY) -> Optiona
 def read_json(path: Path, hint: str = MAKE_WAY) -> Optional[Any]:
     """A JSON object, or None where there is none."""
     try:
-        data = json.loads(read_bytes(path, MAX_JSON).decode("utf-8"))
+        data = loads(read_bytes(path, MAX_JSON).decode("utf-8"))
     except FileNotFoundError:
         return None
     except OSError as err:
         raise StoreError(f"{path} cannot be read: {err.strerror or err}") from err
-    except (ValueError, RecursionError) as err:
+    except TooDeep as err:
+        raise StoreError(f"{path} is damaged: {err}", hint) from err
+    except ValueError as err:
         where = f" (line {err.lineno}, column {err.colno})" if isinstance(err, json.JSONDecodeError) else ""
         raise StoreError(f"{path} is damaged: it is no JSON{where}", hint) from err
     if not isinstance(data, dict):

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from .errors import VisionBusy, VisionError, VisionRefused
 from .model import Request, Usage
+from .nesting import loads
 from .providers import (
     BrokenOff,
     HttpAnswer,
@@ -279,8 +280,8 @@ def _passing(answer: HttpAnswer, text: str, said: str, model: str) -> VisionErro
 def _inner(text: str) -> str:
     """The message inside an error that is JSON once more."""
     try:
-        body = mapping(json.loads(text))
-    except (ValueError, RecursionError):
+        body = mapping(loads(text))
+    except ValueError:
         return text
     message = mapping(body.get("error")).get("message") or body.get("message")
     return message if isinstance(message, str) else text

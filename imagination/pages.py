@@ -18,6 +18,7 @@ from . import images
 from .disk import write_bytes
 from .errors import StoreError
 from .model import MOST_ITERATIONS, Artefact, Checkpoint, Metadata, Rules
+from .nesting import loads
 from .page_extras import ENDING, extras
 from .page_rows import block_of, numbers_in, row, with_row
 from .reading import MAX_JSON, read_bytes
@@ -275,8 +276,8 @@ def read_script(path: Path) -> Optional[Dict[str, Any]]:
     """The data in a script that `receive` wrote; None where there is none, or it is not ours."""
     try:
         text = read_bytes(path, MAX_JSON).decode("utf-8")
-        data = json.loads(text[text.index("(") + 1 : text.rindex(")")])
-    except (OSError, ValueError, RecursionError):
+        data = loads(text[text.index("(") + 1 : text.rindex(")")])
+    except (OSError, ValueError):
         return None
     return data if isinstance(data, dict) else None
 

@@ -24,6 +24,7 @@ from typing_extensions import Literal, Protocol
 from .deadline import within
 from .errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
 from .model import MOST_COUNTED, Picture, Request, Usage
+from .nesting import loads
 from .redaction import redacted, tail_of
 from .sessions import Session
 from .surroundings import hindrance
@@ -114,8 +115,8 @@ class HttpAnswer:
     def body(self) -> Any:
         """The body as JSON, leading blank lines allowed (keep-alive of OpenRouter); None where it is not JSON."""
         try:
-            return json.loads(self.text)
-        except (ValueError, RecursionError):
+            return loads(self.text)
+        except ValueError:
             return None
 
 

@@ -6,7 +6,6 @@ feedback (viewer)".
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -16,6 +15,8 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
+
+from .nesting import TooDeep, loads
 
 LIMIT = 1024 * 1024  # bytes of a request
 ENTRIES = 10_000
@@ -40,9 +41,9 @@ class Refusal(Exception):
 def read(body: bytes) -> Dict[str, Any]:
     """The ranking in a request's body: `ranking` and `notes`. Raises Unfit."""
     try:
-        data = json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
-    except RecursionError:
-        raise Unfit("it is nested too deeply") from None
+        data = loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+    except TooDeep as err:
+        raise Unfit(str(err)) from None
     except Unfit:
         raise
     except ValueError:

@@ -35,8 +35,6 @@ def unfit(document: Any) -> str:
     try:
         json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
         return ""
-    except RecursionError:
-        return "it is nested too deeply"
     except ValueError:  # a UnicodeEncodeError is one
         pass
     waiting: List[Tuple[Keys, Any]] = [((), document)]

@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from .errors import WorkflowError
 from .model import SAMPLING_FIELDS, Sampling
+from .nesting import loads
 from .reading import unfit
 
 Graph = Dict[str, Dict[str, Any]]
@@ -57,8 +58,8 @@ def read_workflow(data: bytes, name: str) -> Graph:
     if data[:4] in (b"\x89PNG", b"RIFF"):
         return _embedded(data, name)
     try:
-        document = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as err:
+        document = loads(data.decode("utf-8-sig"))
+    except ValueError as err:
         line = f":{err.lineno}" if isinstance(err, json.JSONDecodeError) else ""
         raise WorkflowError(f"{name}{line} is not JSON: {str(err).split(':')[0]}", EXPORT_HINT) from err
     return _api_graph(document, name)
@@ -80,8 +81,8 @@ def _embedded(data: bytes, name: str) -> Graph:
     for text in texts:
         try:
             if isinstance(text, str):
-                return _api_graph(json.loads(text), name)
-        except (ValueError, RecursionError):
+                return _api_graph(loads(text), name)
+        except ValueError:
             continue
         except WorkflowError as err:
             found = found or err

@@ -7,7 +7,6 @@ HTTP is answered by an event loop in one thread while a second thread works thro
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from PIL import Image
 
+from imagination.nesting import loads
 from imagination.sandbox.catalogue import CKPT_NAME, CLASSES
 from imagination.sandbox.execution import TO_EVERYONE, Executor, Listener
 from imagination.sandbox.file_routes import FileRoutes
@@ -310,7 +310,7 @@ async def _nothing_here(request: web.Request) -> web.Response:
 
 async def _json(request: web.Request) -> Any:
     """Parse the body whatever its content type says; ValueError (and so a 500) for anything but JSON."""
-    return json.loads((await request.read()).decode("utf-8"))
+    return loads((await request.read()).decode("utf-8"))
 
 
 def _meta(node_id: str) -> Dict[str, Any]:

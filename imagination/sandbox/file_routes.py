@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import mimetypes
 from pathlib import Path
 from typing import Any, Optional
@@ -11,6 +10,7 @@ from typing import Any, Optional
 from aiohttp import web
 from PIL import Image
 
+from imagination.nesting import loads
 from imagination.sandbox.folders import KINDS, Folders, NotAllowed, split_annotation
 
 UNSAFE_TO_SHOW = ("text/html", "text/html-sandboxed", "application/xhtml+xml", "text/javascript", "text/css")
@@ -37,7 +37,7 @@ class FileRoutes:
         upload: Any = form.get("image")
         if upload is None:
             return web.Response(status=400)
-        mask, reference = upload.file.read(), json.loads(str(form["original_ref"]))
+        mask, reference = upload.file.read(), loads(str(form["original_ref"]))
         original = self._original(reference)
         if original is None:
             answer = {

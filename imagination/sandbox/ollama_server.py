@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from imagination.nesting import loads
 from imagination.sandbox.hosting import Host
 from imagination.sandbox.openai_routes import OpenAIRoutes
 from imagination.sandbox.questions import (
@@ -198,7 +199,7 @@ async def _body(request: web.Request) -> Dict[str, Any]:
     if not raw.strip():
         raise Refusal(400, "missing request body")
     try:
-        body = json.loads(raw.decode("utf-8"))
+        body = loads(raw.decode("utf-8"))
     except ValueError:
         raise Refusal(400, f"invalid character {chr(raw.lstrip()[0])!r} looking for beginning of value") from None
     if not isinstance(body, dict):

@@ -9,6 +9,7 @@ from typing import Any, Awaitable, Callable, Dict, List, Mapping, Tuple
 
 from aiohttp import web
 
+from imagination.nesting import loads
 from imagination.sandbox.questions import ANY_OBJECT, MODEL, Completion, Question, Refusal, is_known, read_image
 
 Answer = Callable[[Question], Awaitable[Completion]]
@@ -40,7 +41,7 @@ class OpenAIRoutes:
 
     async def post_chat(self, request: web.Request) -> web.StreamResponse:
         try:
-            body = json.loads((await request.read()).decode("utf-8"))
+            body = loads((await request.read()).decode("utf-8"))
         except ValueError as err:
             raise Refusal(400, str(err)) from None
         question = _question(body if isinstance(body, dict) else {})

@@ -16,6 +16,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Set, Union
 from aiohttp import WSCloseCode, WSMsgType, web
 from PIL import Image, ImageOps
 
+from imagination.nesting import loads
+
 PREVIEW_SIDE = 512  # px; the longest side of a preview, whatever the picture's
 PLAIN_PREVIEW, LABELLED_PREVIEW = 1, 4  # event types of binary frames
 JPEG = 1  # format number inside a plain preview
@@ -109,7 +111,7 @@ def _text(kind: str, data: Mapping[str, Any]) -> str:
 
 def _feature_flags(text: str) -> Optional[Dict[str, Any]]:
     try:
-        message = json.loads(text)
+        message = loads(text)
         return dict(message["data"]) if message["type"] == "feature_flags" else None
     except (ValueError, KeyError, TypeError):
         return None
