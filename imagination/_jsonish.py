@@ -10,7 +10,7 @@ import re
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from imagination._tolerant import NO_VALUE, Reader, number_from
-from imagination.nesting import MAX_DEPTH, is_too_deep
+from imagination.bounded_json import MAX_DEPTH, out_of_bounds
 
 
 class Candidate(NamedTuple):
@@ -54,7 +54,7 @@ class Strict:
 
     def at(self, start: int) -> Optional[Tuple[Any, int]]:
         """Return the value that begins at `start` and where it ends, or None where the text is not JSON."""
-        if self.budget <= 0 or self._is_too_deep(start):
+        if self.budget <= 0 or self._is_out_of_bounds(start):
             return None
         try:
             value, end = _DECODER.raw_decode(self.text, start)
@@ -64,12 +64,12 @@ class Strict:
             return None
         return value, end
 
-    def _is_too_deep(self, start: int) -> bool:
-        """What is as deep as that the tolerant grammar cuts off."""
+    def _is_out_of_bounds(self, start: int) -> bool:
+        """Say whether it is too deep; the tolerant grammar cuts that off."""
         if self.brackets <= MAX_DEPTH:
             return False
         self.budget -= (len(self.text) - start) // 16
-        return is_too_deep(self.text[start:])
+        return bool(out_of_bounds(self.text[start:]))
 
     def objects(self) -> List[Candidate]:
         """Find all valid objects, also those inside something broken, in order."""

@@ -11,8 +11,8 @@ import re
 from typing import FrozenSet, List, Optional, Tuple
 
 from imagination._jsonish import Strict
+from imagination.bounded_json import loads
 from imagination.model import key_of
-from imagination.nesting import loads
 
 MAX_DECODINGS = 3  # a reply inside a JSON string inside a JSON string …
 

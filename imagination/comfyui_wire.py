@@ -23,11 +23,11 @@ import requests
 import websocket
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from .bounded_json import loads
 from .config import without_secrets
 from .deadline import within
 from .errors import ComfyUIError, ComfyUIUnreachable, ConfigError
 from .execution import first_line
-from .nesting import loads
 from .sessions import Session, is_loopback
 from .surroundings import proxy_for
 

@@ -292,7 +292,7 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Optional[yaml.Node], index: Any) -> Optional[yaml.Node]:
-        """As PyYAML does, but no deeper than `MAX_DEPTH`: it would go down to the end of Python's stack (see `nesting`)."""
+        """As PyYAML does, but no deeper than `MAX_DEPTH`: it would go down to the end of Python's stack (see `bounded_json`)."""
         self.depth += 1
         if self.depth > MAX_DEPTH + 1:  # the document itself is no level
             at = self.peek_event()  # type: ignore[no-untyped-call]

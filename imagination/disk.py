@@ -16,10 +16,10 @@ from typing import Any, Optional, Type, TypeVar
 
 from pydantic import ValidationError
 
+from .bounded_json import OutOfBounds, loads
 from .errors import StoreError
 from .model import Artefact
-from .nesting import TooDeep, loads
-from .reading import MAX_JSON, read_bytes, unfit
+from .reading import MAX_JSON, MAX_PARTS, read_bytes, unfit
 
 Record = TypeVar("Record", bound=Artefact)
 FORMAT = 1
@@ -87,7 +87,7 @@ def read_record(path: Path, kind: Type[Record], hint: str = MAKE_WAY) -> Optiona
     try:
         return kind.model_validate_json(json.dumps(data))
     except ValidationError as err:
-        first = err.errors(include_url=False)[0]
+        first = err.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise StoreError(f"{path} is damaged: {where}: {first['msg']}", hint) from err
 
@@ -95,12 +95,12 @@ def read_record(path: Path, kind: Type[Record], hint: str = MAKE_WAY) -> Optiona
 def read_json(path: Path, hint: str = MAKE_WAY) -> Optional[Any]:
     """A JSON object, or None where there is none."""
     try:
-        data = loads(read_bytes(path, MAX_JSON).decode("utf-8"))
+        data = loads(read_bytes(path, MAX_JSON).decode("utf-8"), MAX_PARTS)
     except FileNotFoundError:
         return None
     except OSError as err:
         raise StoreError(f"{path} cannot be read: {err.strerror or err}") from err
-    except TooDeep as err:
+    except OutOfBounds as err:
         raise StoreError(f"{path} is damaged: {err}", hint) from err
     except ValueError as err:
         where = f" (line {err.lineno}, column {err.colno})" if isinstance(err, json.JSONDecodeError) else ""

@@ -12,9 +12,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from pydantic import SecretStr
 
+from .bounded_json import loads
 from .errors import VisionBusy, VisionError, VisionRefused
 from .model import Request, Usage
-from .nesting import loads
 from .providers import (
     BrokenOff,
     HttpAnswer,

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from . import images
+from .bounded_json import loads
 from .disk import write_bytes
 from .errors import StoreError
 from .model import MOST_ITERATIONS, Artefact, Checkpoint, Metadata, Rules
-from .nesting import loads
 from .page_extras import ENDING, extras
 from .page_rows import block_of, numbers_in, row, with_row
 from .reading import MAX_JSON, read_bytes

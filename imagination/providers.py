@@ -21,10 +21,10 @@ import requests
 from pydantic import SecretStr
 from typing_extensions import Literal, Protocol
 
+from .bounded_json import loads
 from .deadline import within
 from .errors import VisionBusy, VisionError, VisionRefused, VisionTimedOut, VisionUnreachable
 from .model import MOST_COUNTED, Picture, Request, Usage
-from .nesting import loads
 from .redaction import redacted, tail_of
 from .sessions import Session
 from .surroundings import hindrance

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from .nesting import TooDeep, loads
+from .bounded_json import OutOfBounds, loads
 
 LIMIT = 1024 * 1024  # bytes of a request
 ENTRIES = 10_000
@@ -42,7 +42,7 @@ def read(body: bytes) -> Dict[str, Any]:
     """The ranking in a request's body: `ranking` and `notes`. Raises Unfit."""
     try:
         data = loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
-    except TooDeep as err:
+    except OutOfBounds as err:
         raise Unfit(str(err)) from None
     except Unfit:
         raise

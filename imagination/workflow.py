@@ -15,10 +15,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
+from .bounded_json import OutOfBounds, loads
 from .errors import WorkflowError
 from .model import SAMPLING_FIELDS, Sampling
-from .nesting import loads
-from .reading import unfit
+from .reading import MAX_WORKFLOW_PARTS, unfit
 
 Graph = Dict[str, Dict[str, Any]]
 Slot = Tuple[str, str]  # (node_id, input name)
@@ -58,7 +58,9 @@ def read_workflow(data: bytes, name: str) -> Graph:
     if data[:4] in (b"\x89PNG", b"RIFF"):
         return _embedded(data, name)
     try:
-        document = loads(data.decode("utf-8-sig"))
+        document = loads(data.decode("utf-8-sig"), MAX_WORKFLOW_PARTS)
+    except OutOfBounds as err:
+        raise WorkflowError(f"{name} cannot be read: {err}", EXPORT_HINT) from err
     except ValueError as err:
         line = f":{err.lineno}" if isinstance(err, json.JSONDecodeError) else ""
         raise WorkflowError(f"{name}{line} is not JSON: {str(err).split(':')[0]}", EXPORT_HINT) from err
@@ -81,7 +83,7 @@ def _embedded(data: bytes, name: str) -> Graph:
     for text in texts:
         try:
             if isinstance(text, str):
-                return _api_graph(loads(text), name)
+                return _api_graph(loads(text, MAX_WORKFLOW_PARTS), name)
         except ValueError:
             continue
         except WorkflowError as err:

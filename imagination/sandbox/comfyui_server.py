@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from PIL import Image
 
-from imagination.nesting import loads
+from imagination.bounded_json import loads
 from imagination.sandbox.catalogue import CKPT_NAME, CLASSES
 from imagination.sandbox.execution import TO_EVERYONE, Executor, Listener
 from imagination.sandbox.file_routes import FileRoutes

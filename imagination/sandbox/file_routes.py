@@ -10,7 +10,7 @@ from typing import Any, Optional
 from aiohttp import web
 from PIL import Image
 
-from imagination.nesting import loads
+from imagination.bounded_json import loads
 from imagination.sandbox.folders import KINDS, Folders, NotAllowed, split_annotation
 
 UNSAFE_TO_SHOW = ("text/html", "text/html-sandboxed", "application/xhtml+xml", "text/javascript", "text/css")

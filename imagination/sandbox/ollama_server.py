@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from imagination.nesting import loads
+from imagination.bounded_json import loads
 from imagination.sandbox.hosting import Host
 from imagination.sandbox.openai_routes import OpenAIRoutes
 from imagination.sandbox.questions import (

@@ -9,7 +9,7 @@ from typing import Any, Awaitable, Callable, Dict, List, Mapping, Tuple
 
 from aiohttp import web
 
-from imagination.nesting import loads
+from imagination.bounded_json import loads
 from imagination.sandbox.questions import ANY_OBJECT, MODEL, Completion, Question, Refusal, is_known, read_image
 
 Answer = Callable[[Question], Awaitable[Completion]]

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Set, Union
 from aiohttp import WSCloseCode, WSMsgType, web
 from PIL import Image, ImageOps
 
-from imagination.nesting import loads
+from imagination.bounded_json import loads
 
 PREVIEW_SIDE = 512  # px; the longest side of a preview, whatever the picture's
 PLAIN_PREVIEW, LABELLED_PREVIEW = 1, 4  # event types of binary frames

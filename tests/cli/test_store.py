@@ -186,14 +186,27 @@ GOOD = json.dumps(checkpoint().model_dump(mode="json"))
         (GOOD[: len(GOOD) // 2].encode(), "is damaged: it is no JSON"),
         (b"\0" * 500, "is damaged: it is no JSON"),  # what a power cut leaves
         (b"\xff\xfe{}", "is damaged: it is no JSON"),
-        (b"[" * 100_000, "is damaged: it is no JSON"),
+        (b"[" * 100_000, "is damaged: it is nested too deeply"),
+        (b'{"a": [' + b"[]," * 100_000 + b"1]}", "is damaged: it has too many parts"),
         (b"[]", "is damaged: it is no JSON object"),
         (b"{}", "is damaged: run_id: Field required"),
         (GOOD.replace("running", "walking").encode(), "is damaged: status: "),
         (GOOD.replace('"format": 1', '"format": 2').encode(), "has format 2, newer than this program knows (1)"),
         (GOOD.replace('"format": 1', '"format": "x"').encode(), "has format x, newer than this program knows (1)"),
     ],
-    ids=["empty", "torn", "zeros", "no text", "deep", "a list", "no keys", "a wrong value", "newer", "no number"],
+    ids=[
+        "empty",
+        "torn",
+        "zeros",
+        "no text",
+        "deep",
+        "wide",
+        "a list",
+        "no keys",
+        "a wrong value",
+        "newer",
+        "no number",
+    ],
 )
 def test_a_file_that_cannot_be_understood_is_a_store_error(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "checkpoint.json"

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagination.bounded_json import MAX_DEPTH, OutOfBounds, loads, out_of_bounds
 from imagination.config import MAX_DEPTH as YAML_DEPTH
 from imagination.config import read_document
 from imagination.errors import ConfigError
-from imagination.nesting import MAX_DEPTH, TooDeep, is_too_deep, loads
 
 STACKS = st.lists(st.sampled_from(["[", '{"a": ', '{"]}": [1, "[{\\"", null], "a": ']), max_size=MAX_DEPTH + 3)
 
@@ -32,13 +32,13 @@ def depth_of(value: Any) -> int:
 @given(STACKS)
 def test_the_depth_is_what_a_parser_would_find(openers: Any) -> None:
     text = nested(openers)
-    assert is_too_deep(text) == (depth_of(json.loads(text)) > MAX_DEPTH)
+    assert bool(out_of_bounds(text)) == (depth_of(json.loads(text)) > MAX_DEPTH)
 
 
 @pytest.mark.parametrize("opener, closer", [("[", "]"), ('{"a": ', "}")])
 def test_the_limit_is_the_last_that_is_read(opener: str, closer: str) -> None:
     assert depth_of(loads(opener * MAX_DEPTH + "1" + closer * MAX_DEPTH)) == MAX_DEPTH
-    with pytest.raises(TooDeep, match="nested too deeply"):
+    with pytest.raises(OutOfBounds, match="nested too deeply"):
         loads(opener * (MAX_DEPTH + 1) + "1" + closer * (MAX_DEPTH + 1))
 
 
@@ -54,12 +54,21 @@ def test_the_limit_is_the_last_that_is_read(opener: str, closer: str) -> None:
     ids=["one text", "texts", "beside one another", "after the end", "a text without an end"],
 )
 def test_what_is_not_deep_is_left_to_the_parser(text: str) -> None:
-    assert not is_too_deep(text)
+    assert not out_of_bounds(text)
 
 
 @pytest.mark.parametrize("text", ["[" * 1000, "[" * 1000 + "}" * 1000, "[{" * 500 + '"' + "]" * 1000])
 def test_what_is_deep_needs_no_end_to_be_seen(text: str) -> None:
-    assert is_too_deep(text)
+    assert out_of_bounds(text)
+
+
+@pytest.mark.parametrize(("part", "parts"), [("[]", 1), ('{"a":0}', 1), ('{"[":[[]]}', 3)])
+@pytest.mark.parametrize("times", [3, 300])
+def test_parts_are_counted_where_they_are_limited(part: str, parts: int, times: int) -> None:
+    text, most = "[" + ",".join([part] * times) + "]", 1 + parts * times
+    assert loads(text, most) == loads(text) == json.loads(text)
+    with pytest.raises(OutOfBounds, match="too many parts"):
+        loads(text, most - 1)
 
 
 def test_yaml_is_read_down_to_its_limit(tmp_path: Path) -> None:
