@@ -84,6 +84,7 @@ class PlainDisplay(Observer):
 
     def opened(self, opening: Opening, setup: Setup) -> None:
         self._max = setup.rules.project.max_iterations
+        self._started -= opening.checkpoint.worked
         self._say(f"project={setup.project.name} {opening.story}, {limits(setup.rules.project)}")
 
     def iteration_begins(self, iteration: int, sampling: Sampling, prompts: Prompts) -> None:
@@ -126,10 +127,11 @@ def verdict_line(metadata: Metadata, evaluation: Optional[Evaluation]) -> str:
     """Score, likeness and failed fields as `key=value` words."""
     if evaluation is None:
         return f"status=failed error: {metadata.error}"
-    words = [f"score={evaluation.overall_score:g}", f"similarity={likeness(metadata)}"]
-    words.append(f"failed={','.join(evaluation.failed_fields) or 'none'}")
     if evaluation.source == "fallback":
-        words.append("judged=no")
+        words = ["judged=no", f"similarity={likeness(metadata)}"]
+    else:
+        words = [f"score={evaluation.overall_score:g}", f"similarity={likeness(metadata)}"]
+        words.append(f"failed={','.join(evaluation.failed_fields) or 'none'}")
     if metadata.aivis_metadata.using_fallback:
         words.append(f"fallback={metadata.aivis_metadata.provider}")
     return " ".join(words)
@@ -154,6 +156,7 @@ class LiveDisplay(Observer):
         self._console = console
         self._clock = clock
         self._started = clock()
+        self._before = 0.0  # s that earlier processes worked on the run
         self._ended: List[float] = []  # when each iteration of this process ended
         self._iteration = self._max = 0
         self._doing = "starting"
@@ -174,7 +177,7 @@ class LiveDisplay(Observer):
         number_of = f"iteration {self._iteration}/{self._max}" if self._max else ""
         head.add_row(Text(number_of, "bold"), bar, Text(steps), Text(self._doing, "cyan"))
         used = self._clock() - self._started
-        line = Text(f"  used {duration(used)}{self._to_go(used)}{self._best}", "dim")
+        line = Text(f"  used {duration(self._before + used)}{self._to_go(used)}{self._best}", "dim")
         fails = Text(f"  fails: {self._failing}" if self._failing else "", "yellow")
         for each in (line, fails):
             each.truncate(max(10, self._console.width - 1), overflow="ellipsis")
@@ -192,6 +195,7 @@ class LiveDisplay(Observer):
     def opened(self, opening: Opening, setup: Setup) -> None:
         self._max = setup.rules.project.max_iterations
         self._iteration = opening.checkpoint.last_iteration
+        self._before = opening.checkpoint.worked
         self._print(Text(f"{setup.project.name}: {opening.story}, {limits(setup.rules.project)}", "bold"))
 
     def iteration_begins(self, iteration: int, sampling: Sampling, prompts: Prompts) -> None:
@@ -243,10 +247,8 @@ def finished_line(metadata: Metadata, evaluation: Optional[Evaluation]) -> Text:
     if evaluation is None:
         return Text(f"✗ iteration {metadata.iteration} failed: {clean(str(metadata.error))}", "red")
     mark, style = ("✓", "green") if evaluation.all_pass else ("•", "")
-    told = (
-        f"{mark} iteration {metadata.iteration}: score {evaluation.overall_score:g}%, similarity {likeness(metadata)}"
-    )
-    told += " (not judged)" if evaluation.source == "fallback" else ""
+    score = "not judged" if evaluation.source == "fallback" else f"score {evaluation.overall_score:g}%"
+    told = f"{mark} iteration {metadata.iteration}: {score}, similarity {likeness(metadata)}"
     told += f" (judged by {metadata.aivis_metadata.provider})" if metadata.aivis_metadata.using_fallback else ""
     return Text(told, style)
 
@@ -283,7 +285,8 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
     if unjudged:
         console.print(Text(f"never judged, the model gave no answer: iteration {', '.join(unjudged)}", "bold yellow"))
     requests = count(best.totals.usage.requests, "vision request")
-    console.print(Text(f"took {duration(best.totals.seconds)}, {requests}{_cost(best)}", "dim"), soft_wrap=True)
+    took = best.worked or best.totals.seconds  # older versions kept only what the services took
+    console.print(Text(f"took {duration(took)}, {requests}{_cost(best)}", "dim"), soft_wrap=True)
     if best.best_iteration is not None:
         console.print(Text(f"output: {output}"), soft_wrap=True)
 
@@ -334,11 +337,11 @@ def _was_judged(metadata: Metadata) -> bool:
 def _row(metadata: Metadata) -> List[str]:
     used = metadata.parameters_used
     results = metadata.evaluation["criteria_results"]
-    failed = ", ".join(field for field, passed in results.items() if not passed)
-    ok = metadata.status == "ok"
+    ok, judged = metadata.status == "ok", _was_judged(metadata)
+    failed = ", ".join(field for field, passed in results.items() if not passed) if judged else "not judged"
     return [
         str(metadata.iteration),
-        f"{metadata.evaluation['overall_score']:g}" if ok else "-",
+        f"{metadata.evaluation['overall_score']:g}" if ok and judged else "-",
         likeness(metadata),
         number(used.get("denoise")),
         number(used.get("cfg")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from test_changed_rules import begun, reworded
 
 from imagination.display import LiveDisplay, PlainDisplay, closing, duration
 from imagination.errors import ExecutionFailed
-from imagination.model import Totals, Usage
+from imagination.model import Answer, Request, Totals, Usage
 from imagination.streams import clean
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -119,6 +120,50 @@ def test_plain_lines_can_be_grepped(bench: Bench) -> None:
     assert "next: denoise 0.5 → 0.55 (the picture is too like the original" in text
     assert "iteration 2 score=100 similarity=0.95 failed=none" in text
     assert all("\n" not in line for line in lines)
+
+
+class Looking(ScriptedVision):
+    """Judges the first picture, and no other."""
+
+    def ask(self, request: Request) -> Answer:
+        if request.purpose == "evaluation" and self.count("evaluation"):
+            self.faults = {"evaluation": -1}
+        return super().ask(request)
+
+
+def test_a_picture_that_nobody_judged_has_no_score(bench: Bench) -> None:
+    console = terminal()
+    bench.rules(max_iterations=2)
+    run_on(bench, console, Looking([HALF], 0.95))
+    told = shown(console)
+    assert any("• iteration 2: not judged, similarity 0.95" in line for line in told)
+    row = next(line.split(maxsplit=7) for line in reversed(told) if line.split()[:1] == ["2"])
+    assert (row[1], row[2], row[7].strip()) == ("-", "0.95", "not judged")
+    lines: List[str] = []
+    bench.run(ScriptedGenerator(), Looking([HALF], 0.95), reset=True, observer=PlainDisplay(lines.append))
+    assert any(" iteration 2 judged=no similarity=0.95 used=" in line for line in lines)
+
+
+def test_what_earlier_processes_worked_counts_as_used(bench: Bench) -> None:
+    seconds = itertools.count(0.0, 60.0)  # each look at the clock is a minute later
+    bench.clock = lambda: next(seconds)
+    bench.rules(max_iterations=2)
+    first = bench.run(ScriptedGenerator(), ScriptedVision([NONE], 0.95))
+    worked = first.checkpoint.worked
+    bench.rules(max_iterations=3)
+    lines: List[str] = []
+    bench.run(ScriptedGenerator(), ScriptedVision([NONE], 0.95), observer=PlainDisplay(lines.append, lambda: 0.0))
+    assert worked > 60
+    assert any("iteration 3 score=0 similarity=0.95" in line and f"used={duration(worked)}" in line for line in lines)
+    console = terminal()
+    display = LiveDisplay(console, lambda: 0.0)
+    bench.rules(max_iterations=4)
+    last = bench.run(ScriptedGenerator(), ScriptedVision([NONE], 0.95), observer=display)
+    drawn = picture_of(display)
+    display.close()
+    closing(console, last, Path("out.png"))
+    assert re.search(r"used ([0-9:]+) ", drawn)[1] != "0:00"
+    assert any(line.startswith(f"took {duration(last.checkpoint.worked)}, ") for line in shown(console))
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.9, "0:00"), (61, "1:01"), (3600, "1:00:00"), (36061, "10:01:01")])
