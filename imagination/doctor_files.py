@@ -16,7 +16,6 @@ from .checkup import Check, failed, failure, ok, warning
 from .config import load_rules, load_texts, load_vision
 from .errors import ConfigError, ImaginationError
 from .model import Generation, ProjectSettings, Rules, VisionSettings
-from .overview import at_work
 from .prompts import Templates
 from .resume import settings_in_force
 from .services import BUILTIN
@@ -74,7 +73,7 @@ def read_files(project: Project, named: bool, option: str = "") -> Files:
     if not told.checks:
         files = "rules, settings, prompts and workflow" if named else "settings and workflow of the templates"
         told.checks.append(ok("files", f"{files} can be read"))
-    if named and at_work(Store(project.root)):
+    if named and Store(project.root).is_held():
         told.checks.append(
             warning("run", "one is at work on this project, so no other can start", "wait for it, or stop it")
         )

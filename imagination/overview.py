@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional
 
-from .disk import read_json
 from .errors import ImaginationError
 from .model import Checkpoint
 from .store import Store
@@ -49,11 +47,11 @@ def _glance(workspace: Workspace, name: str) -> Glance:
     except ImaginationError as err:
         return Glance(name, path, "damaged", len(runs), newest, problem=err.message)
     if checkpoint is None:
-        return Glance(name, path, "running" if at_work(store) else "new", len(runs), newest)
+        return Glance(name, path, "running" if store.is_held() else "new", len(runs), newest)
     return Glance(
         name,
         path,
-        state_of(checkpoint, at_work(store)),
+        state_of(checkpoint, store.is_held()),
         len(runs),
         checkpoint.run_id,
         checkpoint.updated_at,
@@ -64,27 +62,8 @@ def _glance(workspace: Workspace, name: str) -> Glance:
     )
 
 
-def state_of(checkpoint: Checkpoint, at_work: bool) -> str:
+def state_of(checkpoint: Checkpoint, held: bool) -> str:
     """The state as a person calls it: a run that nobody works on any more has stopped, whatever its last word was."""
-    if at_work:
+    if held:
         return "running"
     return "stopped" if checkpoint.status == "running" else checkpoint.status
-
-
-def at_work(store: Store) -> bool:
-    """Say whether a process holds the project. One that was killed leaves its note behind, so its pid is looked for."""
-    try:
-        pid = (read_json(store.working / ".run.lock.json") or {}).get("pid")
-    except ImaginationError:
-        return False
-    if type(pid) is not int or pid <= 0:
-        return False
-    if os.name == "nt":
-        return True  # asking for a pid would end the process there
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True  # it is there, and somebody else's
-    return True

@@ -22,7 +22,6 @@ from .disk import read_json, write_bytes
 from .errors import ImaginationError, StoreError
 from .holding import Yardstick
 from .model import Checkpoint, EndedBy, Evaluation, Metadata, Rules, RunStatus
-from .overview import at_work
 from .page_extras import ENDING, extras
 from .page_rows import block_of
 from .reading import MAX_PICTURE, read_bytes
@@ -136,7 +135,7 @@ class _Rebuild:
         """Does a process write it after each iteration? One that was killed says "running" for ever."""
         updated = head["updated_at"]
         recent = isinstance(updated, (int, float)) and time.time() - updated < SILENCE
-        return head["status"] == "running" and recent and at_work(self.store)
+        return head["status"] == "running" and recent and self.store.is_held()
 
     def _new_head(self, checkpoint: Optional[Checkpoint]) -> None:
         """From the resume point if it is this run's; for an earlier run, from what its artefacts tell."""

@@ -32,7 +32,6 @@ from .judge import Judge
 from .log_file import logged
 from .loop import SEED_LIMIT, Loop, Tools
 from .model import ProjectSettings, RankingMode, Seeding
-from .overview import at_work
 from .reply_cache import ReplyCache
 from .resume import foresee, open_run, seeded, settings_in_force
 from .seeding import find_seeding
@@ -312,7 +311,7 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
         f"settings   {settings_line(sampling_in_force(setup.workflow, setup.generation))}",
         f"vision     {_models_named(setup)}",
         *_warned((*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store))),
-        *_warned(["another run is at work on this project: wait for it, or stop it"] if at_work(store) else []),
+        *_warned(["another run is at work on this project: wait for it, or stop it"] if store.is_held() else []),
     ]
     _say(lines)  # before anything is asked: a warning may be of who is asked, and with which key
     with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):

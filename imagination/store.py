@@ -6,7 +6,6 @@ Layout and keys: decisions.md, "Files a run writes". What the page needs beside 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shlex
 import time
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 
 from .config import load_generation
 from .disk import Record, is_left, move, read_json, read_record, write_bytes, write_json
-from .errors import ConfigError, StoreError
+from .errors import StoreError
 from .model import (
     MOST_ITERATIONS,
     Answers,
@@ -37,6 +36,7 @@ from .model import (
     Usage,
 )
 from .reading import MAX_PICTURE, read_bytes
+from .run_lock import hold, is_held
 
 RUN_ID = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?")
 KINDS = {"questions": Answers, "evaluation": Evaluation, "comparison": Comparison, "metadata": Metadata}
@@ -76,31 +76,13 @@ class Store:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the project for this process. Raises StoreError that names the run holding it."""
-        from filelock import FileLock, Timeout
-
-        from .daemons import identity
-
-        holder = self.working / ".run.lock.json"
-        try:
-            self.working.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(str(self.working / ".run.lock"), timeout=0)
-            lock.acquire()
-        except Timeout as err:
-            raise self._taken(holder) from err
-        except OSError as err:
-            raise StoreError(f"{self.working} cannot be written: {err.strerror or err}") from err
-        with contextlib.ExitStack() as held:
-            held.callback(lock.release)
-            if _is_at_work(holder):  # somebody has removed the lock's file, and with it the lock
-                raise self._taken(holder)
+        with hold(self.working):
             self._sweep()
-            own = {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S"), "started": identity(os.getpid())}
-            write_json(holder, own, durable=False)
-            held.callback(_remove, holder)
             yield
 
-    def _taken(self, holder: Path) -> StoreError:
-        return StoreError(f"another run is at work on {self.project.name}{_holder(holder)}", "wait for it, or stop it")
+    def is_held(self) -> bool:
+        """Say whether a run is at work on the project."""
+        return is_held(self.working)
 
     def _sweep(self) -> None:
         """Remove half-written siblings that a killed process left: they never were anybody's file."""
@@ -373,30 +355,3 @@ class Run:
 def _age(run_id: str) -> Any:
     stamp, _, number = run_id[:19], run_id[19:20], run_id[20:]
     return (stamp, int(number or 1))
-
-
-def _is_at_work(holder: Path) -> bool:
-    """Say whether the process that left this note is another one, and lives."""
-    from .daemons import identity
-
-    try:
-        left = read_json(holder) or {}
-    except (StoreError, ConfigError):
-        return False
-    pid, started = left.get("pid"), left.get("started")
-    if type(pid) is not int or not isinstance(started, str) or pid == os.getpid():
-        return False
-    return 0 < pid < 2**31 and identity(pid) == started
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()
-
-
-def _holder(path: Path) -> str:
-    try:
-        data = read_json(path) or {}
-    except (StoreError, ConfigError):
-        return ""
-    return f" (process {data.get('pid')}, since {data.get('since')})" if data else ""

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import pytest
 import yaml
@@ -18,6 +18,7 @@ from desk import ROOT, Desk, checkpoint, png, rules, tree
 from imagination import images
 from imagination.config import load_rules
 from imagination.ctl import main
+from imagination.daemons import identity
 
 
 def ctl(*arguments: Any) -> Result:
@@ -264,9 +265,10 @@ def test_a_run_that_a_limit_ended_goes_on_when_it_is_raised(desk: Desk) -> None:
     assert re.search(r"slow +exhausted  ", ctl("project", "list").output)
 
 
-def lock_note(project: Path, pid: Any) -> None:
+def lock_note(project: Path, pid: Any, began: Optional[str]) -> None:
     (project / "working").mkdir(exist_ok=True)
-    (project / "working" / ".run.lock.json").write_text(json.dumps({"pid": pid}), encoding="utf-8")
+    note = json.dumps({"pid": pid, "started": began})
+    (project / "working" / ".run.lock.json").write_text(note, encoding="utf-8")
 
 
 def as_if_killed(desk: Desk) -> Path:
@@ -281,14 +283,18 @@ def as_if_killed(desk: Desk) -> Path:
 def test_a_run_is_running_only_while_its_process_lives(desk: Desk) -> None:
     project = as_if_killed(desk)
     assert listed()["p"]["state"] == "stopped"
-    lock_note(project, os.getpid())
+    began = identity(os.getpid())
+    lock_note(project, os.getpid(), began)
     assert listed()["p"]["state"] == "running"
-    lock_note(project, 2**22 + 1)  # beyond any pid that Linux gives
-    assert listed()["p"]["state"] == "stopped"
-    lock_note(project, 10**20)
-    assert listed()["p"]["state"] == "stopped"
-    lock_note(project, "x")
-    assert listed()["p"]["state"] == "stopped"
+    for pid, when in [
+        (os.getpid(), "another boot 7"),
+        (os.getpid(), None),
+        (2**22 + 1, began),
+        (10**20, began),
+        ("x", began),
+    ]:
+        lock_note(project, pid, when)
+        assert listed()["p"]["state"] == "stopped"
 
 
 def test_a_damaged_project_does_not_hide_the_others(desk: Desk) -> None:
