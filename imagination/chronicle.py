@@ -32,10 +32,11 @@ from .model import (
     Usage,
 )
 from .reading import MAX_PICTURE, read_bytes
-from .resume import Opening, add_iteration, add_rejudged, paid_by, reckoned, rejudging, spent
+from .resume import Opening
 from .scoring import better, never_met
 from .setup import Setup, Workflow
 from .store import Store
+from .tally import add_iteration, add_rejudged, paid_by, reckoned, rejudging, spent
 
 log = logging.getLogger(__name__)
 _OF_FINAL = {"iterations", "duels", "winner"}  # what the output tells of it

@@ -17,7 +17,7 @@ from typing import Any, Optional, Type, TypeVar
 from pydantic import ValidationError
 
 from .bounded_json import OutOfBounds, loads
-from .errors import StoreError
+from .errors import Damaged, StoreError
 from .model import Artefact
 from .reading import MAX_JSON, MAX_PARTS, read_bytes, unfit
 
@@ -89,7 +89,7 @@ def read_record(path: Path, kind: Type[Record], hint: str = MAKE_WAY) -> Optiona
     except ValidationError as err:
         first = err.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{path} is damaged: {where}: {first['msg']}", hint) from err
+        raise Damaged(f"{path} is damaged: {where}: {first['msg']}", hint) from err
 
 
 def read_json(path: Path, hint: str = MAKE_WAY) -> Optional[Any]:
@@ -101,15 +101,15 @@ def read_json(path: Path, hint: str = MAKE_WAY) -> Optional[Any]:
     except OSError as err:
         raise StoreError(f"{path} cannot be read: {err.strerror or err}") from err
     except OutOfBounds as err:
-        raise StoreError(f"{path} is damaged: {err}", hint) from err
+        raise Damaged(f"{path} is damaged: {err}", hint) from err
     except ValueError as err:
         where = f" (line {err.lineno}, column {err.colno})" if isinstance(err, json.JSONDecodeError) else ""
-        raise StoreError(f"{path} is damaged: it is no JSON{where}", hint) from err
+        raise Damaged(f"{path} is damaged: it is no JSON{where}", hint) from err
     if not isinstance(data, dict):
-        raise StoreError(f"{path} is damaged: it is no JSON object", hint)
+        raise Damaged(f"{path} is damaged: it is no JSON object", hint)
     problem = unfit(data)
     if problem:
-        raise StoreError(f"{path} is damaged: {problem}", hint)
+        raise Damaged(f"{path} is damaged: {problem}", hint)
     return data
 
 

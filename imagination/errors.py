@@ -166,6 +166,10 @@ class StoreError(ImaginationError):
     exit_code = 4
 
 
+class Damaged(StoreError):
+    """An artefact is there and cannot be understood: torn, or changed by somebody."""
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP, raised in the main thread so that it stops the run the way Ctrl-C does."""
 

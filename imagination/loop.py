@@ -45,9 +45,10 @@ from .model import (
     RunStatus,
     Sampling,
 )
-from .resume import Opening, spent
+from .resume import Opening
 from .setup import Setup, Workflow
 from .store import Store
+from .tally import spent
 from .votes import Outlook, Vote
 
 log = logging.getLogger(__name__)

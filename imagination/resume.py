@@ -9,18 +9,16 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import yaml
 from pydantic import ValidationError
 
 from .budget import spending, used_up
-from .errors import ConfigError, ImaginationError, StoreError
+from .errors import ConfigError, Damaged, ImaginationError, StoreError
 from .holding import Yardstick
 from .model import (
-    MOST_SECONDS,
     Checkpoint,
-    Evaluation,
     FinalComparison,
     Generation,
     JudgeCheck,
@@ -29,15 +27,14 @@ from .model import (
     Pending,
     ProjectSettings,
     Prompts,
-    Rejudging,
     Seeding,
-    Totals,
     Usage,
 )
 from .providers import without_user
-from .scoring import better
+from .recall import recalled
 from .setup import Setup, sampling_in_force
 from .store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store
+from .tally import best_of_made, paid_by, rejudging, spent, totals_of, without
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,41 @@ def continues(checkpoint: Optional[Checkpoint], project: Optional[ProjectSetting
     return checkpoint.status != "exhausted" or (project is not None and used_up(project, checkpoint) is None)
 
 
+def resume_point(store: Store, resume_from: Optional[int] = None) -> Optional[Checkpoint]:
+    """The resume point, or None before the first run. For `--resume-from`, where it is damaged or gone, what the newest
+    run's artefacts tell. Raises Damaged, with that as the way on.
+    """
+    try:
+        found = store.read_checkpoint()
+    except Damaged as err:
+        known = _newest(store)
+        if known is None:
+            raise
+        if resume_from is None:
+            hint = f"--resume-from {known.last_iteration + 1} goes on with run {known.run_id} from what its iterations tell"
+            raise Damaged(err.message, f"{hint}; --reset starts afresh") from err
+        return known
+    return _newest(store) if found is None and resume_from is not None else found
+
+
+def _newest(store: Store) -> Optional[Checkpoint]:
+    runs = [run for run in store.runs() if run.iterations()]
+    return recalled(runs[-1]) if runs else None
+
+
+def _point_lost(store: Store) -> str:
+    with contextlib.suppress(Damaged):
+        return "" if store.read_checkpoint() else f" ({store.checkpoint_file} is not there, and is made again)"
+    return f" ({store.checkpoint_file} is damaged, and is made again)"
+
+
 def settings_in_force(
     store: Store, project: Optional[ProjectSettings], reset: bool, resume_from: Optional[int]
 ) -> Optional[Path]:
     """working/AIGen.yaml when a run goes on; None for a new one, which starts from the configured settings."""
     if reset or not store.generation_file.is_file():
         return None
-    checkpoint = store.read_checkpoint()
+    checkpoint = resume_point(store, resume_from)
     goes_on = resume_from is not None or continues(checkpoint, project)
     return store.generation_file if checkpoint is not None and goes_on else None
 
@@ -88,7 +113,7 @@ def open_run(
     finished would have to make way for a seeded one.
     """
     story = foresee(store, setup, reset=reset, resume_from=resume_from, seeding=seeding)
-    checkpoint = store.read_checkpoint() if not reset else None
+    checkpoint = resume_point(store, resume_from) if not reset else None
     if checkpoint is not None:
         run = store.run(checkpoint.run_id)
         checkpoint = settled(run, _superseded(run, checkpoint, now))
@@ -109,13 +134,13 @@ def foresee(
     store: Store, setup: Setup, *, reset: bool, resume_from: Optional[int], seeding: Optional[Seeding] = None
 ) -> str:
     """Say in one line what `open_run` would do, or raise what it would raise; nothing is changed."""
-    checkpoint = store.read_checkpoint() if not reset else None
+    checkpoint = resume_point(store, resume_from) if not reset else None
     if resume_from is not None:
         known = _known(store, checkpoint)
         _check_there(store, known)
         _check_first(known, resume_from)
         _check_budget(known, setup.rules.project, resume_from)
-        return f"run {known.run_id} again from iteration {resume_from}{_settings_lost(store)}"
+        return f"run {known.run_id} again from iteration {resume_from}{_point_lost(store)}{_settings_lost(store)}"
     if checkpoint is None or not continues(checkpoint, setup.rules.project):
         return f"a new run{_over(checkpoint, setup.rules.project)}{'' if reset else _cut_off(store)}"
     _check_there(store, checkpoint)
@@ -336,12 +361,6 @@ def settled(run: Run, checkpoint: Checkpoint) -> Checkpoint:
     return checkpoint.model_copy(update={"paid": paid})
 
 
-def paid_by(run: Run, checkpoint: Checkpoint) -> Optional[Usage]:
-    """What all requests of a run took by now; the resume point tells where the file is lost."""
-    told, known = run.paid(), checkpoint.paid
-    return known if told is None or (known is not None and known.requests > told.requests) else told
-
-
 def _on_record(run: Run, iteration: int) -> Optional[Metadata]:
     """What is known of an iteration that is to be made anew: nothing, where damage is the reason for that."""
     with contextlib.suppress(StoreError):
@@ -407,73 +426,3 @@ def write_inputs(run: Run, setup: Setup) -> None:
             "input.png": setup.source,
         }
     )
-
-
-def totals_of(kept: Iterable[Metadata]) -> Totals:
-    """What the iterations took together."""
-    totals = Totals()
-    for metadata in kept:
-        totals = add_iteration(totals, metadata)
-    return totals
-
-
-def rejudging(metadata: Metadata) -> Rejudging:
-    """The mark of a picture that is about to be judged anew: what its metadata tells is in the totals."""
-    seconds = _seconds(*metadata.timings.values())
-    return Rejudging(iteration=metadata.iteration, usage=metadata.usage, seconds=seconds)
-
-
-def add_rejudged(totals: Totals, metadata: Metadata, before: Rejudging) -> Totals:
-    """`totals` with what an iteration has taken since the mark was made."""
-    return spent(totals, metadata.usage - before.usage, sum(metadata.timings.values()) - before.seconds)
-
-
-def add_iteration(totals: Totals, metadata: Metadata) -> Totals:
-    """`totals` with one more iteration in it."""
-    return Totals(
-        iterations=totals.iterations + 1,
-        failed=totals.failed + (metadata.status == "failed"),
-        seconds=_seconds(totals.seconds, *metadata.timings.values()),
-        usage=totals.usage + metadata.usage,
-    )
-
-
-def spent(totals: Totals, usage: Usage, seconds: float) -> Totals:
-    """`totals` with what was asked outside of any iteration."""
-    return totals.model_copy(update={"usage": totals.usage + usage, "seconds": _seconds(totals.seconds, seconds)})
-
-
-def _seconds(*parts: float) -> float:
-    """Times together, within what a record holds."""
-    return round(min(max(sum(parts), 0.0), MOST_SECONDS), 3)
-
-
-def reckoned(totals: Totals, checkpoint: Checkpoint) -> Totals:
-    """`totals` at the end of a run: with what no artefact tells of, as a kill or Ctrl-C took the answer."""
-    if checkpoint.paid is None:
-        return totals
-    return totals.model_copy(update={"usage": without(checkpoint.paid, checkpoint.set_aside)})
-
-
-def without(whole: Usage, part: Usage) -> Usage:
-    """What is left of `whole`. Never less than nothing, as an older version has not kept all."""
-    left = whole - part
-    return left.model_copy(update={"cost": None if left.cost is None else round(left.cost, 9)})
-
-
-def best_of_made(known: Iterable[Tuple[Metadata, Optional[Evaluation]]], yardstick: Yardstick) -> Dict[str, Any]:
-    """What `best_of` says of iterations, those that were made from another original left out."""
-    todays = [(m.iteration, found) for m, found in known if yardstick.made_from(m.input_sha256) is yardstick]
-    return best_of(todays, yardstick)
-
-
-def best_of(found: Iterable[Tuple[int, Optional[Evaluation]]], yardstick: Yardstick) -> Dict[str, Any]:
-    """`best_iteration` and `best_score` of evaluations by iteration, of those that hold under the rules in force."""
-    best: Optional[Tuple[int, Evaluation]] = None
-    for iteration, evaluation in found:
-        if evaluation is None or not yardstick.holds(evaluation):
-            continue
-        counted = (iteration, yardstick.seen(evaluation))
-        if better(counted, best):
-            best = counted
-    return {"best_iteration": best[0] if best else None, "best_score": best[1].overall_score if best else None}

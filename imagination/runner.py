@@ -33,7 +33,7 @@ from .log_file import logged
 from .loop import SEED_LIMIT, Loop, Tools
 from .model import ProjectSettings, RankingMode, Seeding
 from .reply_cache import ReplyCache
-from .resume import foresee, open_run, seeded, settings_in_force
+from .resume import foresee, open_run, resume_point, seeded, settings_in_force
 from .seeding import find_seeding
 from .services import connect, preflight
 from .setup import Setup, read_setup, sampling_in_force
@@ -228,7 +228,7 @@ def _run(order: Order, project: Project, store: Store, console: Console, begun: 
     setup = _read(order, project)
     setup, seeding = _seeded(order, store, setup)
     with _display(console) as display, connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
-        for warning in (*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store)):
+        for warning in (*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store, order.resume_from)):
             display.warned(warning)
         ready = preflight(setup, generator, eyes, _names_of(setup, seeding))
         for warning in ready.warnings:
@@ -248,9 +248,9 @@ def _run(order: Order, project: Project, store: Store, console: Console, begun: 
     return 0 if outcome.passed else 1
 
 
-def _overlooked(setup: Setup, store: Store) -> List[str]:
+def _overlooked(setup: Setup, store: Store, resume_from: Optional[int]) -> List[str]:
     """Edits of settings that a run which goes on does not see: it has its own, but for the address of ComfyUI."""
-    checkpoint = store.read_checkpoint() if setup.generation_path == store.generation_file else None
+    checkpoint = resume_point(store, resume_from) if setup.generation_path == store.generation_file else None
     begun_with = store.run(checkpoint.run_id).root / "inputs" / "AIGen.yaml" if checkpoint else None
     if begun_with is None or not begun_with.is_file():
         return []
@@ -310,7 +310,7 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
         f"workflow   {setup.workflow.path}",
         f"settings   {settings_line(sampling_in_force(setup.workflow, setup.generation))}",
         f"vision     {_models_named(setup)}",
-        *_warned((*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store))),
+        *_warned((*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store, order.resume_from))),
         *_warned(["another run is at work on this project: wait for it, or stop it"] if store.is_held() else []),
     ]
     _say(lines)  # before anything is asked: a warning may be of who is asked, and with which key

@@ -26,7 +26,7 @@ from imagination.model import (
     Totals,
     Usage,
 )
-from imagination.resume import add_iteration, add_rejudged, rejudging, spent
+from imagination.tally import add_iteration, add_rejudged, rejudging, spent
 
 MOST = Usage(requests=MOST_COUNTED, prompt_tokens=MOST_COUNTED, completion_tokens=MOST_COUNTED, cost=MOST_COST)
 SOME = Usage(requests=2, prompt_tokens=300, completion_tokens=40, cost=0.5)

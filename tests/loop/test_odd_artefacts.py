@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import Any, Dict, Optional
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
 
 import pytest
 from scripted import ALL, GENERATION, NONE, Bench, ScriptedGenerator, ScriptedVision, picture
@@ -12,6 +13,8 @@ from test_display import run_on, shown, terminal
 
 from imagination.errors import ExecutionFailed, StoreError
 from imagination.loop import Observer
+from imagination.model import Checkpoint
+from imagination.reply_cache import ReplyCache
 from imagination.resume import Opening, foresee
 from imagination.setup import Setup, read_setup
 from imagination.store import Run
@@ -154,6 +157,68 @@ def test_a_new_run_that_begins_as_the_resume_point_is_gone_says_so(bench: Bench)
     bench.store.checkpoint_file.unlink()
     why = f"(run {run.run_id} cannot go on: its resume point {bench.store.checkpoint_file} is not there)"
     assert opening(bench).endswith(why)
+
+
+def stopped_again(root: Path, first: int, left: Optional[str] = "") -> Tuple[Bench, str]:
+    """A run of three iterations that goes on at `first`, where something else was left of its resume point."""
+    bench = Bench(root)
+    bench.remembers = ReplyCache
+    stopped_after(bench, 3)
+    if left != "":
+        bench.store.checkpoint_file.unlink()
+    if left:
+        bench.store.checkpoint_file.write_text(left, encoding="utf-8")
+    told = foresee(bench.store, read_setup(bench.project), reset=False, resume_from=first)
+    bench.run_stopped(ScriptedGenerator({2: KeyboardInterrupt()}), ScriptedVision([NONE]), resume_from=first)
+    return bench, told
+
+
+def lasting(point: Checkpoint) -> Dict[str, Any]:
+    """A resume point without times and what is drawn or counted anew where nobody knows what was under way."""
+    told: Dict[str, Any] = point.model_dump(
+        exclude={"updated_at", "started_at", "worked", "bookings", "pending", "totals"}
+    )
+    pending = point.pending.model_dump(exclude={"prompt_id", "parameters"}) if point.pending else {}
+    return {**told, **pending, **point.totals.model_dump(exclude={"seconds"})}
+
+
+@pytest.mark.parametrize("left", [None, "{", '{"run_id": 3}', "[" * 50_000], ids=["none", "torn", "wrong", "deep"])
+@pytest.mark.parametrize("first", [2, 4])
+def test_a_resume_point_is_made_again_of_what_the_iterations_tell(tmp_path: Path, first: int, left: Any) -> None:
+    whole, _ = stopped_again(tmp_path / "whole", first)
+    bench, told = stopped_again(tmp_path / "again", first, left)
+    file = bench.store.checkpoint_file
+    assert told.endswith(f"({file} is {'damaged' if left else 'not there'}, and is made again)")
+    wanted, found = whole.store.read_checkpoint(), bench.store.read_checkpoint()
+    assert wanted is not None and found is not None and found.last_iteration == first
+    assert lasting(found) == lasting(wanted)
+    assert [path.name for path in sorted(bench.store.runs()[0].root.rglob("*"))] == [
+        path.name for path in sorted(whole.store.runs()[0].root.rglob("*"))
+    ]
+
+
+def test_the_way_on_from_a_damaged_resume_point_is_told(bench: Bench) -> None:
+    run = stopped_after(bench, 3)
+    bench.store.checkpoint_file.write_text("{", encoding="utf-8")
+    stopped = bench.run_stopped(ScriptedGenerator(), ScriptedVision([ALL]))
+    way_on = f"--resume-from 4 goes on with run {run.run_id} from what its iterations tell; --reset starts afresh"
+    assert isinstance(stopped, StoreError) and stopped.hint == way_on
+    assert bench.run(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=4).passed
+
+
+def test_a_resume_point_of_a_later_version_is_not_made_again(bench: Bench) -> None:
+    stopped_after(bench, 3)
+    bench.store.checkpoint_file.write_text('{"format": 99}', encoding="utf-8")
+    stopped = bench.run_stopped(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=4)
+    assert isinstance(stopped, StoreError) and stopped.hint == "update the tool"
+
+
+def test_nothing_can_be_told_by_a_run_without_iterations(bench: Bench) -> None:
+    stopped_after(bench, 0)
+    bench.store.checkpoint_file.write_text("{", encoding="utf-8")
+    for resume_from in (None, 1):
+        stopped = bench.run_stopped(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=resume_from)
+        assert isinstance(stopped, StoreError) and stopped.hint == "start afresh with --reset"
 
 
 @pytest.mark.parametrize("verdicts", [NONE, ALL])

@@ -33,10 +33,10 @@ from imagination.model import (
     Usage,
 )
 from imagination.page_rows import looks
-from imagination.resume import add_iteration as added
-from imagination.resume import best_of
 from imagination.scoring import never_met
 from imagination.store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store
+from imagination.tally import add_iteration as added
+from imagination.tally import best_of
 
 START = 1_768_000_000.0  # s since 1970: when the first run of a project begins, unless it is a running one
 PACE = 42.0  # s an iteration
