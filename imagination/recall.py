@@ -29,8 +29,8 @@ def recalled(run: Run) -> Checkpoint:
     rules_sha256 = _in_force(known, rules)
     last = known[-1][0] if known else None
     input_sha256 = last.input_sha256 if last else ""
-    begun = _begun(run)
-    ending = _ending(run)
+    begun, ending = _begun(run), _ending(run)
+    totals = totals_of(metadata for metadata, _ in known)
     return Checkpoint(
         run_id=run.run_id,
         status="exhausted" if ending else _ended(run, known, rules, rules_sha256),
@@ -40,7 +40,8 @@ def recalled(run: Run) -> Checkpoint:
         updated_at=last.timestamp if last else begun,
         rules_sha256=rules_sha256,
         input_sha256=input_sha256,
-        totals=totals_of(metadata for metadata, _ in known),
+        worked=totals.seconds,  # at least: what it waited and rested between is not told
+        totals=totals,
         **_best(run, known, yardstick(rules_sha256, rules, input_sha256)),
     )
 

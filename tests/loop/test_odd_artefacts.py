@@ -192,6 +192,7 @@ def test_a_resume_point_is_made_again_of_what_the_iterations_tell(tmp_path: Path
     wanted, found = whole.store.read_checkpoint(), bench.store.read_checkpoint()
     assert wanted is not None and found is not None and found.last_iteration == first
     assert lasting(found) == lasting(wanted)
+    assert found.worked >= found.totals.seconds > 0
     assert [path.name for path in sorted(bench.store.runs()[0].root.rglob("*"))] == [
         path.name for path in sorted(whole.store.runs()[0].root.rglob("*"))
     ]
