@@ -197,7 +197,7 @@ def _new(store: Store, setup: Setup, reset: bool, now: float, seeding: Optional[
         store.archive_loose(now)
     store.put_output_aside(now)
     run = store.new_run(now)
-    write_inputs(run, setup)
+    write_inputs(run, setup, now)
     store.write_generation_text(setup.project.generation.read_bytes())
     if seeding is not None:
         store.write_generation(seeded(setup.generation, seeding))
@@ -272,7 +272,7 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
     same_input = checkpoint.input_sha256 == setup.input_sha256
     same = same_input and checkpoint.rules_sha256 == setup.rules_sha256
     run.put_aside([FINAL_COMPARISON] if same else [FINAL_COMPARISON, JUDGE_CHECK], now)
-    write_inputs(run, setup)
+    write_inputs(run, setup, now)
     check = run.judge_check()
     kept = [metadata for n in run.iterations() if n < first and (metadata := run.metadata(n)) is not None]
     totals = spent(totals_of(kept), check.usage, check.seconds) if check else totals_of(kept)
@@ -410,7 +410,7 @@ def _check_unchanged(checkpoint: Checkpoint, setup: Setup) -> None:
         )
 
 
-def write_inputs(run: Run, setup: Setup) -> None:
+def write_inputs(run: Run, setup: Setup, now: float) -> None:
     """Keep what the run runs on; a key is not among it, nor a password in an address."""
     settings = setup.vision.model_dump(mode="json", exclude={"api_key"}, exclude_none=True)
     for key in {"base_url", "fallback_base_url"} & set(settings):
@@ -424,5 +424,6 @@ def write_inputs(run: Run, setup: Setup) -> None:
             "AIVis.yaml": vision.encode("utf-8"),
             "prompts.yaml": prompts.encode("utf-8"),
             "input.png": setup.source,
-        }
+        },
+        now,
     )

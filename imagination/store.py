@@ -11,7 +11,7 @@ import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Type
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Type
 
 import yaml
 from pydantic import ValidationError
@@ -346,10 +346,15 @@ class Run:
     def _superseded(self, now: float) -> Path:
         return self.root / "superseded" / time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(now))
 
-    def write_inputs(self, files: dict[str, bytes]) -> None:
-        """What the run runs on, so that later edits of the project do not change what it shows."""
+    def write_inputs(self, files: Mapping[str, bytes], now: float) -> None:
+        """What the run runs on, so that later edits of the project do not change what it shows. What it ran on before and
+        runs on no more is kept in superseded/{time}/.
+        """
         for name, data in files.items():
-            write_bytes(self.root / "inputs" / name, data)
+            path = self.root / "inputs" / name
+            if path.is_file() and path.read_bytes() != data:
+                write_bytes(self._superseded(now) / "inputs" / name, path.read_bytes())
+            write_bytes(path, data)
 
 
 def _age(run_id: str) -> Any:

@@ -132,6 +132,18 @@ def test_of_pictures_made_from_another_original_nothing_counts(bench: Bench) -> 
     assert (outcome.checkpoint.best_iteration, outcome.checkpoint.best_score) == (3, 0.0)
 
 
+def test_what_a_run_ran_on_before_is_kept(bench: Bench) -> None:
+    begun(bench, NONE, NONE)
+    run = bench.store.runs()[0]
+    inputs = {path.name: path.read_bytes() for path in (run.root / "inputs").iterdir()}
+    reworded(bench, "is_red", must_include=["red paint", "glossy"])
+    another_original(bench)
+    bench.run(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=3)
+    kept = {path.name: path.read_bytes() for path in run.root.glob("superseded/*/inputs/*")}
+    assert kept == {name: inputs[name] for name in ("rules.yaml", "input.png")}
+    assert (run.root / "inputs" / "input.png").read_bytes() != inputs["input.png"]
+
+
 def test_an_unjudged_picture_of_another_original_is_not_judged_by_the_new_one(bench: Bench) -> None:
     given = {"strategy": "adaptive", "confirmations": 0, "judge_check": False, "final_comparison": False}
     begun(bench, OTHER)
