@@ -110,12 +110,17 @@ def _top(run: ReportRun) -> Node:
 
 def _result(run: ReportRun) -> str:
     best = run.item(run.best)
+    state = {"running": "Still running", "exhausted": "Not passed", "stopped": "Stopped"}.get(run.status, "Not passed")
     if best is None or not best.judged:
-        return "No picture of this run was judged."
+        if not any(each.judged for each in run.items):
+            return "No picture of this run was judged."
+        if best is None:
+            return f"{state}: no picture that was judged counts under the rules and the original in force."
+        why = "was not judged" if best.evaluation else "has no verdict that can be read"
+        return f"{state}: the best, iteration {best.iteration}, {why}."
     unmet = [c.field for c in run.criteria if best.verdict(c.field) is not True]
     if not unmet:
         return f"Passed: every criterion is met in iteration {best.iteration}."
-    state = {"running": "Still running", "exhausted": "Not passed", "stopped": "Stopped"}.get(run.status, "Not passed")
     best_of_it = f"the best is iteration {best.iteration} with a score of {number(best.score, 1)}"
     return f"{state}: {best_of_it}. Unmet there: {', '.join(unmet)}."
 

@@ -7,7 +7,7 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from typing import Any, List
+from typing import Any, List, Optional
 
 import pytest
 from hypothesis import given, settings
@@ -143,6 +143,19 @@ def test_it_begins_with_the_result() -> None:
     unmet = run(items=[item(1, met=False)], best=1, status="exhausted")
     assert "Not passed: the best is iteration 1 with a score of 50. Unmet there: calm." in words(unmet)
     assert "No picture of this run was judged." in words(run(items=[], best=None))
+
+
+@pytest.mark.parametrize(
+    ("best", "told"),
+    [
+        (None, "Stopped: no picture that was judged counts under the rules and the original in force."),
+        (1, "Stopped: the best, iteration 1, has no verdict that can be read."),
+        (2, "Stopped: the best, iteration 2, was not judged."),
+    ],
+)
+def test_a_best_without_a_verdict_hides_no_other(best: Optional[int], told: str) -> None:
+    items = [replace(item(1), evaluation=None), unjudged(2), item(3)]
+    assert told in words(run(items=items, best=best, status="stopped"))
 
 
 def test_everything_known_is_told() -> None:
