@@ -33,7 +33,7 @@ from .model import (
 )
 from .reading import MAX_PICTURE, read_bytes
 from .resume import Opening
-from .scoring import better, never_met
+from .scoring import better, never_met, score_of
 from .setup import Setup, Workflow
 from .store import Store
 from .tally import add_iteration, add_rejudged, paid_by, reckoned, rejudging, spent
@@ -281,14 +281,14 @@ class Chronicle:
         others = [(a.iteration, a.evaluation) for a in self.evidence if a.iteration != iteration and self._holds(a)]
         if not (self.passed(iteration) or all(better((iteration, found.evaluation), other) for other in others)):
             return {}
-        return {"best_iteration": iteration, "best_score": found.evaluation.overall_score}
+        return {"best_iteration": iteration, "best_score": score_of(found.evaluation)}
 
     def crown(self, found: FinalComparison, totals: Totals, now: float) -> None:
         """Make the winner of the final comparison the best, whatever its score."""
         best = self.attempt(found.winner)
         assert best is not None  # only judged pictures are compared
         self.final = found
-        self.save(now, best_iteration=best.iteration, best_score=best.evaluation.overall_score, totals=totals)
+        self.save(now, best_iteration=best.iteration, best_score=score_of(best.evaluation), totals=totals)
         log.info("final comparison: %s", told(found))
 
     # --- output and page ----------------------------------------------------------------------------------------------

@@ -163,8 +163,9 @@ def _row(glance: Glance) -> Sequence[str]:
     from .streams import clean
 
     best = "-"
-    if glance.best_score is not None:
-        best = f"{glance.best_score:g} (iteration {glance.best_iteration})"
+    if glance.best_iteration is not None:
+        score = "not judged" if glance.best_score is None else f"{glance.best_score:g}"
+        best = f"{score} (iteration {glance.best_iteration})"
     done = str(glance.iterations) if glance.iterations else "-"
     early = glance.state == "exhausted" and glance.ended_by not in (None, "iterations")
     state = f"{glance.state} ({glance.ended_by})" if early else glance.state

@@ -55,6 +55,12 @@ def number(value: Optional[float]) -> str:
     return "-" if value is None else f"{value:g}"
 
 
+def best_told(checkpoint: Checkpoint) -> str:
+    """The best iteration with its score."""
+    score = ", not judged" if checkpoint.best_score is None else f" with {checkpoint.best_score:g}%"
+    return f"iteration {checkpoint.best_iteration}{score}"
+
+
 def likeness(metadata: Metadata) -> str:
     """How like the original it is; `-` where that is not on record."""
     similarity = metadata.comparison["similarity_score"]
@@ -220,7 +226,7 @@ class LiveDisplay(Observer):
         self._doing = ""
         self._failing = ", ".join(_worth_telling(evaluation)) if evaluation else self._failing
         if checkpoint.best_iteration is not None:
-            self._best = f" · best {checkpoint.best_score:g}% (iteration {checkpoint.best_iteration})"
+            self._best = f" · best is {best_told(checkpoint)}"
         self._print(finished_line(metadata, evaluation))
         for field in _worth_telling(evaluation):
             told = Text(f"✗ {field}: {clean(reason_of(evaluation, field), 300)}", "yellow")
@@ -263,7 +269,7 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
     else:
         told = "no picture was made"
         if best.best_iteration is not None:
-            told = f"best is iteration {best.best_iteration} with {number(best.best_score)}%"
+            told = f"best is {best_told(best)}"
         console.print(Text(f"not passed in {count(best.last_iteration, 'iteration')}; {told}", "bold yellow"))
         if outcome.outdated:
             told = f"iteration {best.best_iteration} was judged before rules.yaml changed, and a pass from then does not count"

@@ -15,6 +15,7 @@ from .errors import ImaginationError, StoreError
 from .holding import Yardstick
 from .model import Checkpoint, EndedBy, Evaluation, Metadata, Rules, RunStatus
 from .page_extras import ENDING
+from .scoring import score_of
 from .store import Run
 from .tally import best_of_made, totals_of
 
@@ -84,7 +85,7 @@ def _best(run: Run, known: Known, measured_by: Yardstick) -> Dict[str, Any]:
         final = run.final_comparison()
         winner = found.get(final.winner) if final else None
         if final and winner:
-            return {"best_iteration": final.winner, "best_score": measured_by.seen(winner).overall_score}
+            return {"best_iteration": final.winner, "best_score": score_of(measured_by.seen(winner))}
     return best_of_made(known, measured_by)
 
 

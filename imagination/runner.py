@@ -25,7 +25,7 @@ from .advice import look_over
 from .budget import limits
 from .config import load_generation, load_rules
 from .creating import find_rules
-from .display import LiveDisplay, PlainDisplay, closing, settings_line
+from .display import LiveDisplay, PlainDisplay, best_told, closing, settings_line
 from .errors import ConfigError, ImaginationError
 from .guard import guarded
 from .judge import Judge
@@ -125,8 +125,7 @@ def _so_far(store: Store) -> None:
             told = store.output_told(checkpoint.run_id) or {}
             # the disk may be what stopped it
             kept = told.get("iteration") == checkpoint.best_iteration and output.is_file()
-            best = f"iteration {checkpoint.best_iteration} with {checkpoint.best_score:g}%"
-            sys.stdout.write(f"best so far: {best}{f', in {output}' if kept else ''}\n")
+            sys.stdout.write(f"best so far: {best_told(checkpoint)}{f', in {output}' if kept else ''}\n")
 
 
 # --- the project ----------------------------------------------------------------------------------------------------------

@@ -74,6 +74,11 @@ def better(candidate: Tuple[int, Evaluation], best: Optional[Tuple[int, Evaluati
     return _rank(*candidate) > _rank(*best)
 
 
+def score_of(evaluation: Evaluation) -> Optional[float]:
+    """The score, or None where nobody judged: artefacts say 0 there, with every criterion failed."""
+    return evaluation.overall_score if evaluation.source == "aivis" else None
+
+
 def _rank(iteration: int, evaluation: Evaluation) -> Tuple[bool, float, int]:
     return (evaluation.source == "aivis", evaluation.overall_score, -iteration)
 

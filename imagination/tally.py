@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 
 from .holding import Yardstick
 from .model import MOST_SECONDS, Checkpoint, Evaluation, Metadata, Rejudging, Totals, Usage
-from .scoring import better
+from .scoring import better, score_of
 from .store import Run
 
 
@@ -83,4 +83,4 @@ def best_of(found: Iterable[Tuple[int, Optional[Evaluation]]], yardstick: Yardst
         counted = (iteration, yardstick.seen(evaluation))
         if better(counted, best):
             best = counted
-    return {"best_iteration": best[0] if best else None, "best_score": best[1].overall_score if best else None}
+    return {"best_iteration": best[0] if best else None, "best_score": score_of(best[1]) if best else None}

@@ -280,6 +280,13 @@ def as_if_killed(desk: Desk) -> Path:
     return project
 
 
+def test_a_best_that_nobody_judged_has_no_score(desk: Desk) -> None:
+    project = as_if_killed(desk)
+    data = {**checkpoint(project), "best_score": None}
+    (project / "working" / "checkpoint.json").write_text(json.dumps(data), encoding="utf-8")
+    assert re.search(r"p +stopped .* not judged \(iteration \d\)", ctl("project", "list").output)
+
+
 def test_a_run_is_running_only_while_its_process_lives(desk: Desk) -> None:
     project = as_if_killed(desk)
     assert listed()["p"]["state"] == "stopped"

@@ -14,8 +14,8 @@ from rich.console import Console
 from scripted import ALL, HALF, NONE, RULES, Bench, ScriptedGenerator, ScriptedVision
 from test_changed_rules import begun, reworded
 
-from imagination.display import LiveDisplay, PlainDisplay, closing, duration
-from imagination.errors import ExecutionFailed
+from imagination.display import LiveDisplay, PlainDisplay, best_told, closing, duration
+from imagination.errors import ExecutionFailed, ServiceError
 from imagination.model import Answer, Request, Totals, Usage
 from imagination.streams import clean
 
@@ -120,6 +120,23 @@ def test_plain_lines_can_be_grepped(bench: Bench) -> None:
     assert "next: denoise 0.5 → 0.55 (the picture is too like the original" in text
     assert "iteration 2 score=100 similarity=0.95 failed=none" in text
     assert all("\n" not in line for line in lines)
+
+
+def test_a_best_that_nobody_judged_has_no_score(bench: Bench) -> None:
+    console = terminal()
+    display = LiveDisplay(console)
+    stopped = bench.run_stopped(
+        ScriptedGenerator(), ScriptedVision([NONE], faults={"evaluation": -1}), observer=display
+    )
+    drawn = picture_of(display)
+    display.close()
+    point = bench.store.read_checkpoint()
+    assert (
+        isinstance(stopped, ServiceError)
+        and point is not None
+        and (point.best_iteration, point.best_score) == (1, None)
+    )
+    assert "best is iteration 1, not judged" in drawn and best_told(point) == "iteration 1, not judged"
 
 
 class Looking(ScriptedVision):
