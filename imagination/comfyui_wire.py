@@ -34,7 +34,7 @@ from .surroundings import proxy_for
 log = logging.getLogger(__name__)
 
 START_HINT = (
-    "start ComfyUI with `iterativectl comfyui start`, or `python main.py` in its folder; "
+    "start ComfyUI with `iterativectl comfyui start` (and the same --project), or `python main.py` in its folder; "
     "or set comfyui.host and comfyui.port in config/AIGen.yaml"
 )
 ADDRESS_HINT = "is comfyui.host in config/AIGen.yaml the address of a ComfyUI server?"

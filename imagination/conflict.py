@@ -20,8 +20,8 @@ WIDE_DENOISE, WIDE_CFG = 0.5, 0.5  # and these must lie so far apart; the second
 POSSIBLE = 0.3  # chance of that one, where it has its best settings to itself
 SEEN = 0.8  # chance from which a criterion counts as met in a picture, or 1 - this as missed
 WAYS_OUT = (
-    "ask less of one of them or take one out, choose another checkpoint or workflow (then --reset), "
-    "or let the search go on all the same with stop_on_conflict: false in rules.yaml"
+    "ask less of one of them, take one out, or choose another checkpoint or workflow: the same command then starts a new "
+    "run; or let this one go on all the same with stop_on_conflict: false in rules.yaml"
 )
 
 
@@ -123,5 +123,5 @@ def _evidence(
 
     return (
         f"{one} and {other} rule each other out: {told(one)}, {told(other)}; none of {count} pictures met both, "
-        f"and at the best settings the chance is {together:.0%}. To go on, {WAYS_OUT}"
+        f"and at the best settings the chance is {together:.0%}. To get further, {WAYS_OUT}"
     )

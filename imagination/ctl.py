@@ -98,7 +98,7 @@ def run(
         raise click.UsageError("--seed-ranking-mode goes with --seed-from-ranking RUN_ID or latest")
     if seed_from_ranking and resume_from is not None:
         raise click.UsageError("--seed-from-ranking starts a new run, --resume-from goes on in the last one")
-    seeded = {"seed_from": seed_from_ranking, "seed_mode": seed_ranking_mode or "rank1"}
+    seeded = {"seed_from": seed_from_ranking, "seed_mode": seed_ranking_mode}
     start(project, None, None, resume_from, reset, dry_run, verbose, workspace, **seeded)
 
 

@@ -71,11 +71,16 @@ def _write(project: str, run_id: Optional[str], output: Optional[str], workspace
 def _run(store: Store, run_id: Optional[str]) -> Run:
     import shlex
 
-    from .errors import ConfigError
+    from .errors import ConfigError, StoreError
 
     name = store.project.name
     runs = [run for run in store.runs() if run.iterations()]
     if not runs:
+        begun = store.read_checkpoint()
+        if begun is not None and not store.run(begun.run_id).root.is_dir():
+            raise StoreError(
+                f"the folder of run {begun.run_id} is not there: {store.run(begun.run_id).root}", "put it back"
+            )
         raise ConfigError(
             f"{name} has no run with an iteration yet",
             f"start one with: iterativectl run --project {shlex.quote(name)}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Iterator, List, Mapping, Optional, Sequence
 
@@ -70,12 +69,8 @@ def _look_at(workspace: Workspace) -> Iterator[Check]:
     if names:
         yield ok("workspace", f"{workspace.root}, with {len(names)} project{'s' if len(names) > 1 else ''}")
     else:
-        mend = f"iterativectl demo, or: iterativectl project create NAME{_in(workspace)}"
+        mend = f"iterativectl demo, or: iterativectl project create NAME{workspace.option()}"
         yield warning("workspace", f"{workspace.root} has no projects yet", mend)
-
-
-def _in(workspace: Workspace) -> str:
-    return "" if Path.cwd() == workspace.root else f" --workspace {shlex.quote(str(workspace.root))}"
 
 
 def _written(files: Files, workspace: Workspace) -> List[Path]:

@@ -17,7 +17,7 @@ from .config import load_rules, load_texts, load_vision
 from .errors import ConfigError, ImaginationError
 from .model import Generation, ProjectSettings, Rules, VisionSettings
 from .prompts import Templates
-from .resume import settings_in_force
+from .resume import look_through, settings_in_force
 from .services import BUILTIN
 from .setup import Workflow, load_settings, load_workflow, read_setup
 from .store import Store
@@ -64,6 +64,8 @@ def read_files(project: Project, named: bool, option: str = "") -> Files:
     if named:
         limit = rules.record.project if rules else None
         path = told.ask("last run", project.root, lambda: _in_force(project, limit)) or project.generation
+        if all(check.name != "last run" for check in told.checks):
+            told.ask("last run", project.root, lambda: look_through(Store(project.root), limit))
     generation = told.ask("AIGen.yaml", path, lambda: load_settings(project, path))
     vision = told.ask("AIVis.yaml", project.vision, lambda: load_vision(project.vision))
     told.ask("prompts", project.root, lambda: Templates.merge([load_texts(file) for file in project.prompt_files()]))

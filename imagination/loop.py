@@ -387,7 +387,8 @@ class Loop:
             )
 
     def _resume_hint(self) -> str:
-        return f"go on with: iterative-imagination --project {shlex.quote(self.setup.project.name)}"
+        project = self.setup.project
+        return f"go on with: iterative-imagination --project {shlex.quote(project.name)}{project.workspace.option()}"
 
     # --- what next ----------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from .model import (
     Pending,
     ProjectSettings,
     Prompts,
+    Sampling,
     Seeding,
     Usage,
 )
@@ -122,7 +123,7 @@ def open_run(
     if checkpoint is not None and continues(checkpoint, setup.rules.project):
         run = store.run(checkpoint.run_id)
         if not store.generation_file.is_file():
-            _settings_again(store, setup, checkpoint)
+            store.write_generation(_settings_again(store, setup, checkpoint))
         if checkpoint.status == "exhausted":  # more pictures are to come, and the best are to be compared anew
             run.put_aside([FINAL_COMPARISON], now)
         checkpoint = checkpoint.model_copy(update={"status": "running", "updated_at": now})
@@ -153,6 +154,33 @@ def foresee(
     over = used_up(setup.rules.project, checkpoint)
     ends = f", which ends at once: {over.told}" if over is not None and over.by != "iterations" else ""
     return f"going on with run {checkpoint.run_id} after iteration {checkpoint.last_iteration}{ends}{_settings_lost(store)}"
+
+
+def to_come(store: Store, setup: Setup, *, reset: bool, resume_from: Optional[int]) -> Sampling:
+    """The sampling that a run would go on or begin with; nothing is changed."""
+    checkpoint = resume_point(store, resume_from) if not reset else None
+    if checkpoint is None or not (resume_from or continues(checkpoint, setup.rules.project)):
+        return sampling_in_force(setup.workflow, setup.generation)
+    first = resume_from or checkpoint.last_iteration + 1
+    again = _on_record(store.run(checkpoint.run_id), first) if resume_from else None
+    pending = _under_way(checkpoint, first, again, True)
+    if pending is not None:
+        return Sampling(**pending.parameters)
+    lost = not store.generation_file.is_file()
+    return sampling_in_force(setup.workflow, _settings_again(store, setup, checkpoint) if lost else setup.generation)
+
+
+def look_through(store: Store, project: Optional[ProjectSettings], resume_from: Optional[int] = None) -> None:
+    """Read what a run would read that goes on, and raise what it would: an hour of waiting ends better than with damage."""
+    checkpoint = resume_point(store, resume_from)
+    if checkpoint is None or not (resume_from or continues(checkpoint, project)):
+        return
+    _check_there(store, checkpoint)
+    run = store.run(checkpoint.run_id)
+    for iteration in range(1, (resume_from or checkpoint.last_iteration + 1)):
+        for read in (run.metadata, run.evaluation, run.comparison):
+            read(iteration)
+    run.judge_check()
 
 
 def _settings_lost(store: Store) -> str:
@@ -266,9 +294,9 @@ def _from(store: Store, setup: Setup, checkpoint: Checkpoint, first: int, now: f
     run = store.run(checkpoint.run_id)
     again = _on_record(run, first)
     if again is not None:  # without metadata the settings in force are its own
-        _restore_settings(store, setup, again.parameters_used, again.prompts_used)
+        store.write_generation(_restored(store, setup, again.parameters_used, again.prompts_used))
     elif not store.generation_file.is_file():
-        _settings_again(store, setup, checkpoint)
+        store.write_generation(_settings_again(store, setup, checkpoint))
     same_input = checkpoint.input_sha256 == setup.input_sha256
     same = same_input and checkpoint.rules_sha256 == setup.rules_sha256
     run.put_aside([FINAL_COMPARISON] if same else [FINAL_COMPARISON, JUDGE_CHECK], now)
@@ -368,24 +396,21 @@ def _on_record(run: Run, iteration: int) -> Optional[Metadata]:
     return None
 
 
-def _settings_again(store: Store, setup: Setup, checkpoint: Checkpoint) -> None:
-    """Write working/AIGen.yaml anew, which somebody has removed: what the iteration under way, or the last one, used."""
+def _settings_again(store: Store, setup: Setup, checkpoint: Checkpoint) -> Generation:
+    """working/AIGen.yaml, which somebody has removed: what the iteration under way, or the last one, used."""
     pending, last = checkpoint.pending, _on_record(store.run(checkpoint.run_id), checkpoint.last_iteration)
     if pending is not None and pending.iteration > checkpoint.last_iteration:
-        _restore_settings(store, setup, pending.parameters, pending.written or pending.prompts)
-    elif last is not None:
-        _restore_settings(store, setup, last.parameters_used, last.prompts_used)
-    else:
-        store.write_generation(setup.generation)
+        return _restored(store, setup, pending.parameters, pending.written or pending.prompts)
+    return setup.generation if last is None else _restored(store, setup, last.parameters_used, last.prompts_used)
 
 
-def _restore_settings(store: Store, setup: Setup, used: Mapping[str, Any], prompts: Prompts) -> None:
-    """Put in force what an iteration had used."""
+def _restored(store: Store, setup: Setup, used: Mapping[str, Any], prompts: Prompts) -> Generation:
+    """The settings in force with what an iteration had used."""
     generation = store.read_generation() if store.generation_file.is_file() else _with_what_moved(setup, used)
     chosen = generation.parameters.model_dump(exclude_none=True)
     restored = {name: used.get(name, value) for name, value in chosen.items()}
     parameters = generation.parameters.model_copy(update={**restored, "seed": setup.generation.parameters.seed})
-    store.write_generation(generation.model_copy(update={"parameters": parameters, "prompts": prompts}))
+    return generation.model_copy(update={"parameters": parameters, "prompts": prompts})
 
 
 def _with_what_moved(setup: Setup, used: Mapping[str, Any]) -> Generation:

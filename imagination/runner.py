@@ -33,10 +33,10 @@ from .log_file import logged
 from .loop import SEED_LIMIT, Loop, Tools
 from .model import ProjectSettings, RankingMode, Seeding
 from .reply_cache import ReplyCache
-from .resume import foresee, open_run, resume_point, seeded, settings_in_force
+from .resume import foresee, look_through, open_run, resume_point, seeded, settings_in_force, to_come
 from .seeding import find_seeding
 from .services import connect, preflight
-from .setup import Setup, read_setup, sampling_in_force
+from .setup import Setup, read_setup
 from .store import Store
 from .streams import clean
 from .workspace import Project, Workspace, check_name, expanded
@@ -58,7 +58,7 @@ class Order:
     verbose: bool
     workspace: Optional[str]
     seed_from: Optional[str] = None  # a run id, or "latest"
-    seed_mode: RankingMode = "rank1"
+    seed_mode: Optional[RankingMode] = None
 
 
 def run_command(order: Order) -> int:
@@ -79,9 +79,14 @@ def _stopped(order: Order, begun: bool) -> str:
 
 def _less(order: Order) -> str:
     """The options that would not go on where the run was."""
-    given = {"--reset": order.reset, "--resume-from": order.resume_from, "--seed-from-ranking": order.seed_from}
+    given = {
+        "--reset": order.reset,
+        "--resume-from": order.resume_from,
+        "--seed-from-ranking": order.seed_from,
+        "--seed-ranking-mode": order.seed_mode,
+    }
     names = [name for name, value in given.items() if value]
-    return f" without {' and '.join(names)}" if names else ""
+    return f" without {', '.join(names[:-1])}{' and ' if names[1:] else ''}{names[-1]}" if names else ""
 
 
 def _carry_out(order: Order, console: Console, begun: threading.Event) -> int:
@@ -279,7 +284,7 @@ def _seeded(order: Order, store: Store, setup: Setup) -> Tuple[Setup, Optional[S
     """The settings that a seeded run begins with: what is checked beforehand is what runs. Raises what seeding does."""
     if not order.seed_from:
         return setup, None
-    seeding = find_seeding(store, order.seed_from, order.seed_mode)
+    seeding = find_seeding(store, order.seed_from, order.seed_mode or "rank1")
     foresee(store, setup, reset=order.reset, resume_from=order.resume_from, seeding=seeding)
     return replace(setup, generation=seeded(setup.generation, seeding)), seeding
 
@@ -297,8 +302,11 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
     store = Store(project.root)
     setup, seeding = _seeded(order, store, setup)
     run = foresee(store, setup, reset=order.reset, resume_from=order.resume_from, seeding=seeding)
+    if not order.reset:
+        look_through(store, setup.rules.project, order.resume_from)
     if seeding is not None:
         run += f", seeded from the ranking of {seeding.run_id} ({seeding.mode})"
+    held = store.is_held()
     lines = [
         f"project    {setup.project.name} ({setup.project.root})",
         f"rules      {len(setup.rules.acceptance_criteria)} criteria, {len(setup.rules.questions)} questions, "
@@ -307,15 +315,16 @@ def _rehearse(order: Order, project: Project, picture: Optional[Path]) -> int:
         f"run        {run}",
         f"input      {setup.source_size[0]}x{setup.source_size[1]} px as it will be sent",
         f"workflow   {setup.workflow.path}",
-        f"settings   {settings_line(sampling_in_force(setup.workflow, setup.generation))}",
+        f"settings   {settings_line(to_come(store, setup, reset=order.reset, resume_from=order.resume_from))}",
         f"vision     {_models_named(setup)}",
         *_warned((*setup.warnings, *_rules_checked(setup), *_overlooked(setup, store, order.resume_from))),
-        *_warned(["another run is at work on this project: wait for it, or stop it"] if store.is_held() else []),
+        *_warned(["another run is at work on this project: wait for it, or stop it"] if held else []),
     ]
     _say(lines)  # before anything is asked: a warning may be of who is asked, and with which key
     with connect(setup.generation.comfyui, setup.vision, os.environ) as (generator, eyes):
         ready = preflight(setup, generator, eyes, _names_of(setup, seeding))
-    _say([f"generator  {ready.comfyui}", *_warned(ready.warnings), "ready: a run would start (nothing was changed)"])
+    end = "a run would start once the other has ended" if held else "ready: a run would start"
+    _say([f"generator  {ready.comfyui}", *_warned(ready.warnings), f"{end} (nothing was changed)"])
     return 0
 
 

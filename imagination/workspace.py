@@ -111,6 +111,11 @@ class Workspace:
     def projects(self) -> Path:
         return self.root / "projects"
 
+    def option(self) -> str:
+        """What a command that is to be pasted here needs to find it: ` --workspace DIR`, or nothing."""
+        found = Workspace.find(None, {}, Path.cwd()).root
+        return "" if found.resolve() == self.root.resolve() else f" --workspace {shlex.quote(str(self.root))}"
+
     def names(self) -> List[str]:
         """Names of the projects: folders with a `config/`."""
         if not self.projects.is_dir():

@@ -14,8 +14,10 @@ from typing import Any, Iterator, List, Sequence
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from desk import BUILTIN_VISION, GENERATION, ROOT, Desk, checkpoint, hear_ctrl_c, png, rules, run_ids, tree
 
+from imagination.ctl import main
 from imagination.store import Store
 
 
@@ -687,3 +689,22 @@ def test_a_rehearsal_tells_of_a_run_that_is_at_work(desk: Desk) -> None:
     with Store(desk.root / "projects" / "p").lock():
         told = desk.run("--project", "p", "--dry-run").output
     assert "another run is at work on this project: wait for it, or stop it" in told
+    assert "a run would start once the other has ended" in told and "ready" not in told
+
+
+@pytest.mark.parametrize("kind", ["metadata", "evaluation", "comparison"])
+def test_a_rehearsal_and_doctor_find_the_damage_that_a_run_would_stop_at(desk: Desk, kind: str) -> None:
+    project = desk.project(passes=False, iterations=2)
+    assert desk.run("--project", "p").exit_code == 1
+    desk.write(project / "config" / "rules.yaml", rules("p", passes=False, iterations=3))
+    run = Store(project).runs()[0]
+    path = run.file(kind, 1)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    told = [desk.run("--project", "p", *words) for words in (("--dry-run",), ())]
+    assert {result.exit_code for result in told} == {4}
+    assert all(f"{path} is damaged: it is no JSON" in result.output for result in told)
+    found = CliRunner().invoke(main, ["doctor", "--project", "p", "--workspace", str(desk.root), "--format", "json"])
+    assert any(f"{path} is damaged" in json.dumps(check) for check in json.loads(found.output)["checks"])
+    again = desk.run("--project", "p", "--resume-from", "1", "--dry-run")
+    assert again.exit_code == 0, again.output

@@ -363,8 +363,12 @@ def test_settings_of_an_unfinished_run_are_the_ones_looked_at(bench: Bench) -> N
     state = {"format": 1, "run_id": "2024-01-01_10-00-00", "status": "stopped", "last_iteration": 0}
     state.update(started_at=1.0, updated_at=1.0, rules_sha256="", input_sha256="")
     (working / "checkpoint.json").write_text(json.dumps(state))
+    (working / state["run_id"]).mkdir()
     (trouble,) = troubles()
     assert str(working / "AIGen.yaml") in trouble["mend"]
+    (working / state["run_id"]).rmdir()
+    gone, _ = troubles()
+    assert gone["name"] == "last run" and str(working / state["run_id"]) in json.dumps(gone)
 
 
 def test_the_server_of_an_unfinished_run_is_where_the_configured_settings_say(bench: Bench) -> None:

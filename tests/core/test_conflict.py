@@ -44,7 +44,7 @@ def test_the_evidence_and_the_ways_out_are_told_in_one_line() -> None:
     assert conflict is not None
     assert re.match(
         r"is_red and same_shape rule each other out: is_red is met from denoise 0\.\d+, same_shape is met up to denoise "
-        r"0\.\d+; none of 8 pictures met both, and at the best settings the chance is [0-6]%\. To go on, ask less of one",
+        r"0\.\d+; none of 8 pictures met both, and at the best settings the chance is [0-6]%\. To get further, ask less of one",
         conflict.evidence,
     )
     assert "stop_on_conflict: false" in conflict.evidence and "\n" not in conflict.evidence

@@ -15,7 +15,7 @@ from imagination.errors import ExecutionFailed, StoreError
 from imagination.loop import Observer
 from imagination.model import Checkpoint
 from imagination.reply_cache import ReplyCache
-from imagination.resume import Opening, foresee
+from imagination.resume import Opening, foresee, settings_in_force, to_come
 from imagination.setup import Setup, read_setup
 from imagination.store import Run
 
@@ -212,6 +212,22 @@ def test_a_resume_point_of_a_later_version_is_not_made_again(bench: Bench) -> No
     bench.store.checkpoint_file.write_text('{"format": 99}', encoding="utf-8")
     stopped = bench.run_stopped(ScriptedGenerator(), ScriptedVision([ALL]), resume_from=4)
     assert isinstance(stopped, StoreError) and stopped.hint == "update the tool"
+
+
+@pytest.mark.parametrize("resume_from", [None, 1, 2, 4])
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_a_rehearsal_says_is_what_is_made(bench: Bench, resume_from: Optional[int], is_lost: bool) -> None:
+    bench.run_stopped(ScriptedGenerator({4: KeyboardInterrupt()}), ScriptedVision([NONE], 0.95))
+    if is_lost:
+        bench.store.generation_file.unlink()
+    path = settings_in_force(bench.store, None, False, resume_from)
+    told = to_come(bench.store, read_setup(bench.project, path), reset=False, resume_from=resume_from)
+    generator = ScriptedGenerator({2: KeyboardInterrupt()})
+    bench.run_stopped(generator, ScriptedVision([NONE], 0.95), resume_from=resume_from)
+    made = generator.sampler_inputs(0)
+    assert {name: made[name] for name in ("denoise", "cfg", "steps", "seed")} == {
+        name: told.as_dict()[name] for name in ("denoise", "cfg", "steps", "seed")
+    }
 
 
 def test_nothing_can_be_told_by_a_run_without_iterations(bench: Bench) -> None:
