@@ -10,7 +10,7 @@ import re
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from imagination._tolerant import NO_VALUE, Reader, number_from
-from imagination.bounded_json import MAX_DEPTH, out_of_bounds
+from imagination.bounded_json import deep_starts
 
 
 class Candidate(NamedTuple):
@@ -50,11 +50,11 @@ class Strict:
     def __init__(self, text: str) -> None:
         self.text = text
         self.budget = 500_000 + 2 * len(text)
-        self.brackets = text.count("{") + text.count("[")
+        self.deep = deep_starts(text)  # the tolerant grammar cuts these off
 
     def at(self, start: int) -> Optional[Tuple[Any, int]]:
         """Return the value that begins at `start` and where it ends, or None where the text is not JSON."""
-        if self.budget <= 0 or self._is_out_of_bounds(start):
+        if self.budget <= 0 or start in self.deep:
             return None
         try:
             value, end = _DECODER.raw_decode(self.text, start)
@@ -63,13 +63,6 @@ class Strict:
             self.budget -= read + start // 16 + 100
             return None
         return value, end
-
-    def _is_out_of_bounds(self, start: int) -> bool:
-        """Say whether it is too deep; the tolerant grammar cuts that off."""
-        if self.brackets <= MAX_DEPTH:
-            return False
-        self.budget -= (len(self.text) - start) // 16
-        return bool(out_of_bounds(self.text[start:]))
 
     def objects(self) -> List[Candidate]:
         """Find all valid objects, also those inside something broken, in order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagination.bounded_json import MAX_DEPTH, OutOfBounds, loads, out_of_bounds
+from imagination.bounded_json import MAX_DEPTH, OutOfBounds, deep_starts, loads, out_of_bounds
 from imagination.config import MAX_DEPTH as YAML_DEPTH
 from imagination.config import read_document
 from imagination.errors import ConfigError
@@ -69,6 +70,27 @@ def test_parts_are_counted_where_they_are_limited(part: str, parts: int, times: 
     assert loads(text, most) == loads(text) == json.loads(text)
     with pytest.raises(OutOfBounds, match="too many parts"):
         loads(text, most - 1)
+
+
+TEXTS = st.lists(
+    st.sampled_from(["{", "[", "}", "]", '"', '\\"', "\\\\", "a", "[" * 40, '"[', '"{"a":' * 20]), max_size=60
+)
+
+
+@given(TEXTS.map("".join))
+def test_every_start_that_is_too_deep_is_found_in_one_go(text: str) -> None:
+    starts = [index for index, char in enumerate(text) if char in "{[" and text[index - 1 : index] != "\\"]
+    deep = deep_starts(text)
+    assert [start in deep for start in starts] == [bool(out_of_bounds(text[start:])) for start in starts]
+
+
+def test_what_a_look_at_it_takes_is_less_than_what_it_keeps_out() -> None:
+    text = '{"note": "' + "\\n" * 1_000_000 + '", "x": [' + "[], " * 200 + "1]}"
+    tracemalloc.start()
+    loads(text)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 8 * len(text)
 
 
 def test_yaml_is_read_down_to_its_limit(tmp_path: Path) -> None:

@@ -224,3 +224,15 @@ def test_a_reading_tells_what_was_done_and_what_was_dropped() -> None:
 def test_half_a_surrogate_pair_becomes_a_character_that_files_can_hold() -> None:
     schema = {"type": "object", "properties": {"note": {"type": "string"}}, "required": ["note"]}
     assert parse_reply('{"note": "a\\ud83d"}', schema) == {"note": "a\ufffd"}
+
+
+def test_an_answer_behind_much_thinking_keeps_what_looks_like_markup_in_it() -> None:
+    """Valid objects are set aside first, also behind hundreds of others."""
+    schema = {
+        "type": "object",
+        "properties": {"positive": {"type": "string"}, "negative": {"type": "string"}},
+        "required": ["positive", "negative"],
+    }
+    thinking = 'I consider {"x": [1, 2, {"y": "a[b"}]} and so on. ' * 1800
+    answer = {"positive": "a sign that says <s>sale</s>", "negative": "User: b </think> c"}
+    assert read_reply(f"<think>{thinking}</think>{json.dumps(answer)}", schema).values == answer
