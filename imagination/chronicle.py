@@ -134,6 +134,10 @@ class Chronicle:
         todays = [a for a in self.history if self._yardstick.made_from(self._input_of(a)) is self._yardstick]
         return [a.iteration for a in todays if a.evaluation.source == "fallback" or a.iteration == marked]
 
+    def never_judged(self) -> List[int]:
+        """Iterations whose picture the model gave no verdict on."""
+        return [attempt.iteration for attempt in self.history if attempt.evaluation.source == "fallback"]
+
     def never_met(self, least: int = 1) -> List[str]:
         """Criteria that no picture has met, each judged in at `least` so many."""
         return never_met(self.setup.rules.acceptance_criteria, (a.evaluation for a in self.evidence), least)

@@ -146,7 +146,7 @@ def _as_json(workspace: Workspace, glances: Sequence[Glance]) -> str:
 
 def _as_table(workspace: Workspace, glances: Sequence[Glance]) -> str:
     if not glances:
-        return f"no projects in {workspace.projects}\nmake one: iterativectl project create NAME"
+        return f"no projects in {workspace.projects}\nmake one: iterativectl project create NAME{workspace.option()}"
     from rich.cells import cell_len
 
     rows = [("PROJECT", "STATE", "LAST RUN", "ITERATIONS", "BEST"), *(_row(glance) for glance in glances)]

@@ -59,8 +59,9 @@ def _write(project: str, run_id: Optional[str], output: Optional[str], workspace
     from .store import Store
     from .workspace import Workspace, expanded
 
-    store = Store(Workspace.find(workspace, os.environ, Path.cwd()).project(project).root)
-    run = _run(store, run_id)
+    home = Workspace.find(workspace, os.environ, Path.cwd())
+    store = Store(home.project(project).root)
+    run = _run(store, run_id, home.option())
     rebuild(store)
     data = page(read_run(run, _head(run))).encode("utf-8")
     path = expanded(output) if output else run.root / "report.html"
@@ -68,7 +69,7 @@ def _write(project: str, run_id: Optional[str], output: Optional[str], workspace
     return path, len(data)
 
 
-def _run(store: Store, run_id: Optional[str]) -> Run:
+def _run(store: Store, run_id: Optional[str], option: str) -> Run:
     import shlex
 
     from .errors import ConfigError, StoreError
@@ -83,7 +84,7 @@ def _run(store: Store, run_id: Optional[str]) -> Run:
             )
         raise ConfigError(
             f"{name} has no run with an iteration yet",
-            f"start one with: iterativectl run --project {shlex.quote(name)}",
+            f"start one with: iterativectl run --project {shlex.quote(name)}{option}",
         )
     if run_id is None or run_id == "latest":
         return runs[-1]

@@ -284,12 +284,12 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
             told_more = f"to go on, raise {key} in rules.yaml; else the same command starts a new run"
             console.print(Text(told_more, "dim"), soft_wrap=True)
         lost = _lost_at_the_end(outcome)
-        if lost is not None:
+        if lost is not None and best.ended_by in (None, "iterations"):  # what else ended it keeps them from being made
             told = f"the last iterations brought no picture; make them again with --resume-from {lost}"
             console.print(Text(told, "bold yellow"), soft_wrap=True)
-    unjudged = [str(m.iteration) for m in outcome.history if m.status == "ok" and not _was_judged(m)]
-    if unjudged:
-        console.print(Text(f"never judged, the model gave no answer: iteration {', '.join(unjudged)}", "bold yellow"))
+    if outcome.unjudged:
+        numbers = ", ".join(str(iteration) for iteration in outcome.unjudged)
+        console.print(Text(f"never judged, the model gave no answer: iteration {numbers}", "bold yellow"))
     requests = count(best.totals.usage.requests, "vision request")
     took = best.worked or best.totals.seconds  # older versions kept only what the services took
     console.print(Text(f"took {duration(took)}, {requests}{_cost(best)}", "dim"), soft_wrap=True)
@@ -323,7 +323,8 @@ def _table(outcome: Outcome) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("failed", overflow="ellipsis", no_wrap=True, ratio=1)
     for metadata in outcome.history:
-        table.add_row(*_row(metadata), style="bold" if metadata.iteration == outcome.checkpoint.best_iteration else "")
+        cells = [Text(clean(cell)) for cell in _row(metadata, metadata.iteration not in outcome.unjudged)]
+        table.add_row(*cells, style="bold" if metadata.iteration == outcome.checkpoint.best_iteration else "")
     return table
 
 
@@ -336,14 +337,10 @@ def _criteria(outcome: Outcome) -> int:
     return max((len(m.evaluation["criteria_results"]) for m in best), default=0)
 
 
-def _was_judged(metadata: Metadata) -> bool:
-    return bool(metadata.aivis_metadata.success or any(metadata.evaluation["criteria_results"].values()))
-
-
-def _row(metadata: Metadata) -> List[str]:
+def _row(metadata: Metadata, judged: bool) -> List[str]:
     used = metadata.parameters_used
     results = metadata.evaluation["criteria_results"]
-    ok, judged = metadata.status == "ok", _was_judged(metadata)
+    ok = metadata.status == "ok"
     failed = ", ".join(field for field, passed in results.items() if not passed) if judged else "not judged"
     return [
         str(metadata.iteration),
@@ -353,5 +350,5 @@ def _row(metadata: Metadata) -> List[str]:
         number(used.get("cfg")),
         str(used.get("steps") or "-"),
         str(used.get("seed") if used.get("seed") is not None else "-"),
-        failed if ok else clean(f"no picture: {metadata.error}", 60),
+        failed if ok else f"no picture: {metadata.error}",
     ]

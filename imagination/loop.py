@@ -92,7 +92,8 @@ class Outcome:
     """How a run ended. `passed`: every criterion is met; else the best so far is in output/.
 
     `never_met`: the criteria that failed in every picture, where enough of them were judged to say so. `outdated`: the best
-    met every criterion, but was judged before the rules changed, and so it is no pass.
+    met every criterion, but was judged before the rules changed, and so it is no pass. `unjudged`: iterations whose picture
+    nobody judged.
     """
 
     passed: bool
@@ -100,6 +101,7 @@ class Outcome:
     history: Tuple[Metadata, ...]
     never_met: Tuple[str, ...] = ()
     outdated: bool = False
+    unjudged: Tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,8 @@ class Loop:
         history = self.book.finish(status, self.tools.now())
         passed, best = status == "passed", self.book.attempt(self.book.checkpoint.best_iteration)
         outdated = not passed and best is not None and best.evaluation.all_pass
-        return Outcome(passed, self.book.checkpoint, history, tuple(self.book.never_met(TELLING)), outdated)
+        never_met, unjudged = tuple(self.book.never_met(TELLING)), tuple(self.book.never_judged())
+        return Outcome(passed, self.book.checkpoint, history, never_met, outdated, unjudged)
 
     def _save(self, **changes: Any) -> None:
         self.book.save(self.tools.now(), **changes)

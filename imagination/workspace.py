@@ -141,11 +141,14 @@ class Workspace:
             "iterativectl demo"
             if name == "demo"
             else f"iterativectl project create {shlex.quote(name)} --input PICTURE"
-        )
+        ) + self.option()
         guess = f"did you mean {meant}? Else make" if meant else "make"
+        same = meant is not None and _folded(meant) == _folded(name)  # which `create` would refuse
         return ConfigError(
             f"there is no project {name} in {self.projects} (there are: {', '.join(have) or 'none'})",
-            f"{guess} it with: {make}, or name the folder that holds projects/ with --workspace",
+            f"did you mean {meant}?"
+            if same
+            else f"{guess} it with: {make}, or name the folder that holds projects/ with --workspace",
         )
 
     def templates(self) -> List[Path]:
@@ -292,7 +295,8 @@ class Project:
         lies = f" (there is {', '.join(others)}: rename it)" if others else ""
         raise ConfigError(
             f"{exact} is missing{lies}",
-            f"put a picture there, or: iterative-imagination --project {shlex.quote(self.name)} --input PICTURE",
+            f"put a picture there, or: iterative-imagination --project {shlex.quote(self.name)} --input PICTURE"
+            f"{self.workspace.option()}",
         )
 
     def has_input(self) -> bool:

@@ -145,6 +145,18 @@ def test_an_unknown_project_names_those_there_are(desk: Desk) -> None:
     assert f"there is no project lakes in {desk.root / 'projects'} (there are: garden, lake)" in result.output
     assert "hint: did you mean lake? Else make it with: iterativectl project create lakes" in result.output
     assert "did you mean" not in desk.run("--project", "winter").output
+    other_case = desk.run("--project", "LAKE").output
+    assert "hint: did you mean lake?" in other_case and "create" not in other_case  # which would be refused
+
+
+def test_a_hint_names_the_workspace_where_a_start_here_would_not_find_it(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.project("lake")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    option = f" --workspace {desk.root}"
+    assert f"project create sea --input PICTURE{option}" in desk.run("--project", "sea", *option.split()).output
 
 
 def test_the_workspace_is_the_nearest_folder_upward(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

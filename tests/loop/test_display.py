@@ -109,6 +109,16 @@ def test_text_of_a_model_is_plain_text_on_the_terminal(bench: Bench) -> None:
     assert any("[2Jgone fake [bold]line[/bold]" in line for line in shown(console))
 
 
+def test_text_in_the_closing_table_is_no_markup(bench: Bench) -> None:
+    console = terminal(200)
+    criteria = [{"field": "likeness [/all] [red]", "question": "Is it?"}]
+    bench.write("rules.yaml", {**RULES, "acceptance_criteria": criteria, "project": {"name": "p", "max_iterations": 2}})
+    run_on(bench, console, ScriptedVision([{"likeness [/all] [red]": False}]), {1: ExecutionFailed("[/a.pt] [bold]?")})
+    rows = [line.split() for line in shown(console)]
+    assert any(row[:1] == ["1"] and row[-4:] == ["no", "picture:", "[/a.pt]", "[bold]?"] for row in rows)
+    assert any(row[:1] == ["2"] and row[-3:] == ["likeness", "[/all]", "[red]"] for row in rows)
+
+
 def test_plain_lines_can_be_grepped(bench: Bench) -> None:
     lines: List[str] = []
     bench.run(ScriptedGenerator(), ScriptedVision([NONE, ALL], 0.95), observer=PlainDisplay(lines.append))
@@ -136,6 +146,8 @@ def test_a_best_that_nobody_judged_has_no_score(bench: Bench) -> None:
         and point is not None
         and (point.best_iteration, point.best_score) == (1, None)
     )
+    here = bench.workspace.root  # where no start from another folder would find it
+    assert stopped.hint == f"go on with: iterative-imagination --project p --workspace {here}"
     assert "best is iteration 1, not judged" in drawn and best_told(point) == "iteration 1, not judged"
 
 
@@ -156,9 +168,20 @@ def test_a_picture_that_nobody_judged_has_no_score(bench: Bench) -> None:
     assert any("• iteration 2: not judged, similarity 0.95" in line for line in told)
     row = next(line.split(maxsplit=7) for line in reversed(told) if line.split()[:1] == ["2"])
     assert (row[1], row[2], row[7].strip()) == ("-", "0.95", "not judged")
+    assert "never judged, the model gave no answer: iteration 2" in told
     lines: List[str] = []
     bench.run(ScriptedGenerator(), Looking([HALF], 0.95), reset=True, observer=PlainDisplay(lines.append))
     assert any(" iteration 2 judged=no similarity=0.95 used=" in line for line in lines)
+
+
+def test_a_picture_whose_questions_alone_were_not_answered_was_judged(bench: Bench) -> None:
+    console = terminal()
+    bench.rules(max_iterations=2)
+    run_on(bench, console, ScriptedVision([NONE], 0.95, {"questions": -1}))
+    told = shown(console)
+    row = next(line.split(maxsplit=7) for line in reversed(told) if line.split()[:1] == ["2"])
+    assert (row[1], row[7].strip()) == ("0", "is_red, same_shape")
+    assert not any("never judged" in line or "not judged" in line for line in told)
 
 
 def test_what_earlier_processes_worked_counts_as_used(bench: Bench) -> None:
@@ -235,6 +258,17 @@ def at_the_end(bench: Bench, vision: ScriptedVision, **given: Any) -> List[str]:
     console = terminal(120)
     closing(console, bench.run(ScriptedGenerator(), vision, **given), bench.project.root / "output" / "output.png")
     return shown(console)
+
+
+@pytest.mark.parametrize(("limits", "is_told"), [({"max_iterations": 2}, True), ({"max_cost": 0.01}, False)])
+def test_lost_iterations_are_only_called_back_where_they_could_be_made(
+    bench: Bench, limits: Any, is_told: bool
+) -> None:
+    bench.rules(**{"max_iterations": 3, **limits})
+    console = terminal()
+    run_on(bench, console, ScriptedVision([NONE], 0.95), {2: ExecutionFailed("no")})
+    told = any("make them again with --resume-from" in line for line in shown(console))
+    assert told is is_told, shown(console)
 
 
 def test_what_was_set_aside_is_told_beside_what_the_rest_has_cost(bench: Bench) -> None:
