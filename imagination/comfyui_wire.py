@@ -81,6 +81,7 @@ def _split(text: str) -> SplitResult:
         name = parts.hostname or ""
         usable = _is_ipv6(name) if "[" in parts.netloc else re.fullmatch(r"[^\s:/?#@\[\]\\]+", name)
         usable = usable and parts.port != 0
+        usable = usable and "@" not in parts.path and name not in ("http", "https")  # http:/user:pass@host, http//host
     except ValueError:  # a port that is no number, brackets that do not close
         usable = None
     if not usable or parts.scheme not in ("http", "https") or parts.query:

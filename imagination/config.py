@@ -307,9 +307,8 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, OverflowError) as err:
             kind = str(node.tag).rpartition(":")[2]
-            shown = (
-                json.dumps(str(node.value)[:40], ensure_ascii=False) if isinstance(node, yaml.ScalarNode) else "this"
-            )
+            short = isinstance(node, yaml.ScalarNode) and len(node.value) <= 12  # a key is longer
+            shown = json.dumps(node.value, ensure_ascii=False) if short else "this"
             raise yaml.constructor.ConstructorError(None, None, f"{shown} is no {kind}", node.start_mark) from err
 
 
@@ -418,6 +417,8 @@ def _yaml_line(err: yaml.YAMLError) -> str:
 def _yaml_problem(err: yaml.YAMLError) -> str:
     parts = [getattr(err, "context", None), getattr(err, "problem", None)]
     text = ", ".join(str(p) for p in parts if p) or str(err).split("\n")[0]
+    # an unquoted key that begins with * or ! or & is an alias, a tag or an anchor
+    text = re.sub(r"(alias|anchor|tag|tag handle) '.+'", r"\1", text)
     return text + (" (indent with spaces, not tabs)" if "'\\t'" in text else "")
 
 

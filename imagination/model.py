@@ -287,6 +287,8 @@ class VisionSettings(Frozen):
             parts = urlsplit(text if "://" in text else f"//{text}")
             fits = bool(parts.hostname) and parts.scheme in ("", "http", "https") and (parts.port or 1) > 0
             fits = fits and "\\" not in text  # which ends the host for some readers, and not for others
+            # http:/user:pass@host and http//host, where a slash or the colon is missing
+            fits = fits and "@" not in parts.path and parts.hostname not in ("http", "https")
         except ValueError:
             fits = False
         if not fits:

@@ -93,6 +93,9 @@ ADDRESSES = [
     "me:sk-SECRET@h:99999",
     "http://me:sk-SEC/RET@h",
     "http://me:sk-SECRET@h\\@openrouter.ai",
+    "http:/me:sk-SECRET@h:9",
+    "http//me:sk-SECRET@h:9",
+    "h/me:sk-SECRET@h:9",
 ]
 
 
@@ -115,6 +118,14 @@ def test_the_key_is_in_no_message(tmp_path: Path) -> None:
     path = tmp_path / "v.yaml"
     path.write_text("provider: ollama\nmodel: x\napi_key: sk-secret\n", encoding="utf-8")
     assert "sk-secret" not in repr(load_vision(path).record)
+
+
+@pytest.mark.parametrize("written", ["*{0}", "!{0}", "!!{0} x", "!x!{0} y", "!!int {0}", "*{0}\n*"])
+def test_a_key_that_yaml_takes_for_something_else_is_in_no_message(tmp_path: Path, written: str) -> None:
+    text = f"provider: ollama\nmodel: m\napi_key: {written.format('Zq7secretSECRET99')}\n"
+    lines = problems(tmp_path, text, load_vision)
+    assert not any("Zq7secretSECRET99" in line for line in lines)
+    assert all("file.yaml:3" in line for line in lines)
 
 
 def test_unknown_keys_are_warned_of_with_the_nearest_known_one(tmp_path: Path) -> None:

@@ -68,7 +68,16 @@ def test_what_is_no_address_is_an_error_in_the_users_file(host: str) -> None:
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("host", ["http://user:secret@box", "http://user:secret@box:port", "user:secret@box"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "http://user:secret@box",
+        "http://user:secret@box:port",
+        "user:secret@box",
+        "http:/user:secret@box",
+        "http//user:secret@box",
+    ],
+)
 def test_a_password_in_the_address_is_refused_and_not_repeated(host: str) -> None:
     with pytest.raises(ConfigError) as caught:
         server_url(host, 8188)
