@@ -31,7 +31,12 @@ def hold(working: Path) -> Iterator[None]:
         held.callback(lock.release)
         if is_held(working):  # somebody has removed the lock's file, and with it the lock
             raise _taken(working)
-        own = {"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S"), "started": identity(os.getpid())}
+        own = {
+            "pid": os.getpid(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "started": identity(os.getpid()),
+            "folder": str(working.resolve()),
+        }
         write_json(_note(working), own, durable=False)
         held.callback(_remove, _note(working))
         yield
@@ -39,12 +44,14 @@ def hold(working: Path) -> Iterator[None]:
 
 def is_held(working: Path) -> bool:
     """Say whether a process holds the project. One that was killed leaves its note behind, and its number may be another's
-    by now: so it counts when it began as well.
+    by now: so it counts when it began as well. Of a project that was copied while it was held, the note is the first one's.
     """
     from .daemons import identity
 
     left = _left(working)
     pid, started = left.get("pid"), left.get("started")
+    if left.get("folder", str(working.resolve())) != str(working.resolve()):
+        return False
     return type(pid) is int and isinstance(started, str) and 0 < pid < 2**31 and identity(pid) == started
 
 

@@ -103,6 +103,7 @@ class Store:
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Put the resume point on disk."""
+        _still_there(self.working)
         write_json(self.checkpoint_file, checkpoint.model_dump(mode="json"))
 
     def run(self, run_id: str) -> Run:
@@ -231,12 +232,13 @@ class Run:
             raise StoreError(f"{self.image_file(iteration)} cannot be read: {err.strerror or err}") from err
 
     def write_image(self, iteration: int, png: bytes) -> None:
+        _still_there(self.root)
         write_bytes(self.image_file(iteration), png)
 
     def write(self, kind: str, record: Artefact) -> None:
         """Put an artefact on disk; `kind` is a key of KINDS."""
         iteration = record.iteration  # type: ignore[attr-defined]  # every kind in KINDS has one
-        write_json(self.file(kind, iteration), record.model_dump(mode="json"))
+        self._put(self.file(kind, iteration), record.model_dump(mode="json"))
 
     def answers(self, iteration: int) -> Optional[Answers]:
         return self._numbered("questions", iteration, Answers)
@@ -267,13 +269,13 @@ class Run:
         return read_record(self.root / JUDGE_CHECK, JudgeCheck)
 
     def write_judge_check(self, check: JudgeCheck) -> None:
-        write_json(self.root / JUDGE_CHECK, check.model_dump(mode="json"))
+        self._put(self.root / JUDGE_CHECK, check.model_dump(mode="json"))
 
     def final_comparison(self) -> Optional[FinalComparison]:
         return read_record(self.root / FINAL_COMPARISON, FinalComparison)
 
     def write_final_comparison(self, found: FinalComparison) -> None:
-        write_json(self.root / FINAL_COMPARISON, found.model_dump(mode="json"))
+        self._put(self.root / FINAL_COMPARISON, found.model_dump(mode="json"))
 
     def cache_file(self, key: str) -> Path:
         """Path of an answer kept for another time; `key` is a sha256."""
@@ -291,7 +293,7 @@ class Run:
 
     def write_cached(self, reply: CachedReply) -> None:
         """Not waited for until the disk has it: what a power cut takes is asked for again. ValueError: JSON cannot hold it."""
-        write_json(self.cache_file(reply.key), reply.model_dump(), durable=False)
+        self._put(self.cache_file(reply.key), reply.model_dump(), durable=False)
 
     def paid(self) -> Optional[Usage]:
         """What all requests of the run took; None where it is not known, or cannot be read."""
@@ -302,7 +304,11 @@ class Run:
 
     def write_paid(self, usage: Usage) -> None:
         """Not waited for until the disk has it: it is written again after the next request."""
-        write_json(self.root / "paid.json", Paid(usage=usage).model_dump(mode="json"), durable=False)
+        self._put(self.root / "paid.json", Paid(usage=usage).model_dump(mode="json"), durable=False)
+
+    def _put(self, path: Path, value: Any, durable: bool = True) -> None:
+        _still_there(self.root)
+        write_json(path, value, durable)
 
     @property
     def ranking_file(self) -> Path:
@@ -355,6 +361,15 @@ class Run:
             if path.is_file() and path.read_bytes() != data:
                 write_bytes(self._superseded(now) / "inputs" / name, path.read_bytes())
             write_bytes(path, data)
+
+
+def _still_there(folder: Path) -> None:
+    """Refuse to make a folder anew that was moved or renamed under a run: half of the run would lie in each."""
+    if not folder.exists():
+        raise StoreError(
+            f"{folder} is not there any more: it was moved, renamed or removed",
+            "put it back under its name, and the same command goes on",
+        )
 
 
 def _age(run_id: str) -> Any:

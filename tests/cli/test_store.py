@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import resource
+import shutil
 import sys
 import threading
 import time
@@ -90,7 +91,7 @@ def test_a_folder_that_cannot_be_made_is_a_store_error(store: Store) -> None:
         lambda: store.new_run(NOW),
         lambda: store.lock().__enter__(),
     ):
-        with pytest.raises(StoreError, match=r"cannot be (written|made)"):
+        with pytest.raises(StoreError, match=r"cannot be (written|made)|is not there any more"):
             act()
 
 
@@ -164,6 +165,7 @@ def test_a_name_is_on_the_disk_before_anything_tells_of_it(tmp_path: Path, durab
 
 
 def test_half_a_surrogate_pair_makes_no_file_that_cannot_be_read(store: Store) -> None:
+    store.working.mkdir(parents=True)
     store.write_checkpoint(checkpoint(description="a \ud83d b"))
     kept = store.read_checkpoint()
     assert kept is not None and kept.description == "a ? b"
@@ -326,6 +328,15 @@ def test_a_note_of_a_process_that_has_ended_holds_nothing(store: Store, left: An
     write_json(store.working / ".run.lock.json", left)
     with store.lock():
         pass
+
+
+def test_a_copy_of_a_project_that_is_held_is_not_held(store: Store, tmp_path: Path) -> None:
+    copied = Store(tmp_path / "copy" / "p")
+    with store.lock():
+        shutil.copytree(str(store.project), str(copied.project))
+        assert store.is_held() and not copied.is_held()
+        with copied.lock():
+            pass
 
 
 NOBODY = 99_999_999  # more than any system counts to

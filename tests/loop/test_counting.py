@@ -311,6 +311,7 @@ def test_an_account_that_cannot_be_written_is_told_and_counts_in_the_next(tmp_pa
     with pytest.raises(StoreError, match=r"paid\.json cannot be written"):
         till.take(ONCE)
     (tmp_path / "run").unlink()
+    (tmp_path / "run").mkdir()
     till.take(ONCE)
     assert run.paid() == Usage(requests=3, cost=0.03)
 

@@ -115,6 +115,24 @@ def test_a_run_whose_folder_is_gone_makes_way_for_a_new_one(bench: Bench) -> Non
     assert bench.run(ScriptedGenerator(), ScriptedVision([ALL]), reset=True).passed
 
 
+@pytest.mark.parametrize("moved", ["working", "project"])
+def test_a_folder_that_is_renamed_under_a_run_is_not_made_anew(bench: Bench, moved: str) -> None:
+    place = bench.project.root / ("working" if moved == "working" else "")
+    there = place.with_name("elsewhere")
+
+    class Renaming(ScriptedGenerator):
+        def generate(self, *given: Any, **named: Any) -> Any:
+            if len(self.jobs) == 1:
+                place.rename(there)
+            return super().generate(*given, **named)
+
+    stopped = bench.run_stopped(Renaming(), ScriptedVision([NONE]))
+    assert isinstance(stopped, StoreError) and "is not there any more" in stopped.message
+    assert not place.exists()
+    there.rename(place)
+    assert bench.run(ScriptedGenerator(), ScriptedVision([ALL])).checkpoint.best_iteration == 2
+
+
 @pytest.mark.parametrize("kind", ["metadata", "evaluation", "comparison"])
 def test_a_picture_that_is_no_evidence_any_more_is_told_of_once(
     bench: Bench, kind: str, caplog: pytest.LogCaptureFixture
