@@ -163,7 +163,8 @@ class LiveDisplay(Observer):
         self._clock = clock
         self._started = clock()
         self._before = 0.0  # s that earlier processes worked on the run
-        self._ended: List[float] = []  # when each iteration of this process ended
+        self._done = 0  # iterations that the time up to `_last_end` was spent on
+        self._last_end = self._started
         self._iteration = self._max = 0
         self._doing = "starting"
         self._step = self._steps = 0
@@ -182,18 +183,21 @@ class LiveDisplay(Observer):
         steps = f"step {self._step}/{self._steps}" if self._steps else ""
         number_of = f"iteration {self._iteration}/{self._max}" if self._max else ""
         head.add_row(Text(number_of, "bold"), bar, Text(steps), Text(self._doing, "cyan"))
-        used = self._clock() - self._started
-        line = Text(f"  used {duration(self._before + used)}{self._to_go(used)}{self._best}", "dim")
+        now = self._clock()
+        line = Text(f"  used {duration(self._before + now - self._started)}{self._to_go(now)}{self._best}", "dim")
         fails = Text(f"  fails: {self._failing}" if self._failing else "", "yellow")
         for each in (line, fails):
             each.truncate(max(10, self._console.width - 1), overflow="ellipsis")
         return Group(head, line, fails)
 
-    def _to_go(self, used: float) -> str:
-        """At the pace so far, if it takes all iterations: more is not known."""
-        done = len(self._ended)
+    def _to_go(self, now: float) -> str:
+        """At the pace of the run so far, if it takes all iterations: more is not known."""
         left = self._max - self._iteration + (1 if self._doing else 0)
-        return f" · at most {duration(used / done * left)} to go" if done and left > 0 else ""
+        if not self._done or left <= 0:
+            return ""
+        pace = (self._before + self._last_end - self._started) / self._done
+        under_way = min(pace, now - self._last_end)
+        return f" · about {duration(pace * left - under_way)} to go if none passes"
 
     def _print(self, text: Text) -> None:
         self._console.print(text, soft_wrap=False)
@@ -202,6 +206,7 @@ class LiveDisplay(Observer):
         self._max = setup.rules.project.max_iterations
         self._iteration = opening.checkpoint.last_iteration
         self._before = opening.checkpoint.worked
+        self._done = opening.checkpoint.last_iteration if self._before else 0  # older versions kept no times
         self._print(Text(f"{setup.project.name}: {opening.story}, {limits(setup.rules.project)}", "bold"))
 
     def iteration_begins(self, iteration: int, sampling: Sampling, prompts: Prompts) -> None:
@@ -222,7 +227,8 @@ class LiveDisplay(Observer):
         self._doing = DOING.get(purpose, purpose)
 
     def iteration_ends(self, metadata: Metadata, evaluation: Optional[Evaluation], checkpoint: Checkpoint) -> None:
-        self._ended.append(self._clock())
+        self._done += 1
+        self._last_end = self._clock()
         self._doing = ""
         self._failing = ", ".join(_worth_telling(evaluation)) if evaluation else self._failing
         if checkpoint.best_iteration is not None:

@@ -184,6 +184,33 @@ def test_a_picture_whose_questions_alone_were_not_answered_was_judged(bench: Ben
     assert not any("never judged" in line or "not judged" in line for line in told)
 
 
+def test_the_time_to_go_is_by_the_pace_of_the_whole_run(bench: Bench) -> None:
+    now = [0.0]
+    drawn: List[str] = []
+    bench.clock = lambda: now[0]
+
+    class Slow(ScriptedGenerator):
+        def generate(self, *given: Any, **named: Any) -> Any:
+            now[0] += 20
+            drawn.append(picture_of(display))
+            now[0] += 40
+            return super().generate(*given, **named)
+
+    bench.rules(max_iterations=3)
+    display = LiveDisplay(terminal(), lambda: now[0])
+    bench.run_stopped(Slow({3: KeyboardInterrupt()}), ScriptedVision([NONE], 0.95), observer=display)
+    display.close()
+    assert "to go" not in drawn[0] and "about 1:40 to go if none passes" in drawn[1]
+    assert "about 0:40 to go if none passes" in drawn[2]
+    now[0] += 10_000  # nobody worked on it
+    display = LiveDisplay(terminal(), lambda: now[0])
+    bench.rules(max_iterations=5)
+    bench.run(Slow(), ScriptedVision([NONE], 0.95), observer=display)
+    display.close()
+    told = [re.search(r"used (\S+) · about (\S+) to go", text) for text in drawn[3:]]
+    assert [found.groups() for found in told if found] == [("3:20", "4:10"), ("4:20", "2:20"), ("5:20", "0:55")]
+
+
 def test_what_earlier_processes_worked_counts_as_used(bench: Bench) -> None:
     seconds = itertools.count(0.0, 60.0)  # each look at the clock is a minute later
     bench.clock = lambda: next(seconds)
