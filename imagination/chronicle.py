@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import images, page_copy, page_rebuild, pages
 from .assess import Assessment
+from .budget import count
 from .duels import told
 from .errors import BadImage, ImaginationError
 from .holding import Yardstick
@@ -75,12 +76,15 @@ class Chronicle:
     def remember(self) -> None:
         """Take up what earlier processes did in this run; of what somebody has removed since then, a warning tells."""
         lost: Dict[int, str] = {}
+        gone: List[int] = []
         for iteration in range(1, self.checkpoint.last_iteration + 1):
             metadata = self.run.metadata(iteration)
             if metadata is None:
                 lost[iteration] = "metadata"
                 continue
             self.metadata[iteration] = metadata
+            if metadata.status == "ok" and not self.run.image_file(iteration).is_file():
+                gone.append(iteration)
             evaluation, comparison = self.run.evaluation(iteration), self.run.comparison(iteration)
             if evaluation is not None and comparison is not None:
                 self._learn(metadata, evaluation, comparison)
@@ -92,6 +96,12 @@ class Chronicle:
             log.warning(
                 "%s is not there, so nothing is decided from iteration %d%s; --resume-from %d makes it again, and all after it",
                 *(self.run.file(kind, iteration), iteration, others, iteration),
+            )
+        if gone:
+            log.warning(
+                "%s is not there%s: its verdicts count, but it can be neither compared nor the output; "
+                "--resume-from %d makes it again, and all after it",
+                *(self.run.image_file(gone[0]), f" (nor {count(len(gone) - 1, 'other')})" if gone[1:] else "", gone[0]),
             )
         self.write_output(changed=None if self._output_is_whole() else self.checkpoint.best_iteration)
 

@@ -296,20 +296,22 @@ def closing(console: Console, outcome: Outcome, output: Path) -> None:
     if outcome.unjudged:
         numbers = ", ".join(str(iteration) for iteration in outcome.unjudged)
         console.print(Text(f"never judged, the model gave no answer: iteration {numbers}", "bold yellow"))
-    requests = count(best.totals.usage.requests, "vision request")
     took = best.worked or best.totals.seconds  # older versions kept only what the services took
-    console.print(Text(f"took {duration(took)}, {requests}{_cost(best)}", "dim"), soft_wrap=True)
+    console.print(Text(f"took {duration(took)}, {_used(best)}", "dim"), soft_wrap=True)
     if best.best_iteration is not None:
         console.print(Text(f"output: {output}"), soft_wrap=True)
 
 
-def _cost(run: Checkpoint) -> str:
-    """What counts against `max_cost`: the iterations that count, and apart from them those that --resume-from set aside."""
-    cost, aside = run.totals.usage.cost, f"{run.set_aside.cost or 0.0:.4f}"
-    if not float(aside):
-        return "" if cost is None else f", {cost:.4f} USD"
-    more = "set aside by --resume-from"
-    return f", {aside} USD {more}" if cost is None else f", {cost:.4f} USD ({aside} more {more})"
+def _used(run: Checkpoint) -> str:
+    """Requests and costs of the iterations that count, and apart from them those that --resume-from set aside."""
+    told = [count(run.totals.usage.requests, "vision request"), *_usd(run.totals.usage.cost)]
+    aside = [count(run.set_aside.requests, "request"), *_usd(run.set_aside.cost)]
+    more = f" ({', '.join(aside)} more set aside by --resume-from)" if run.set_aside.requests else ""
+    return ", ".join(told) + more
+
+
+def _usd(cost: Optional[float]) -> List[str]:
+    return [] if cost is None else [f"{cost:.4f} USD"]
 
 
 def _lost_at_the_end(outcome: Outcome) -> Optional[int]:

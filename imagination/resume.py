@@ -141,7 +141,10 @@ def foresee(
         _check_there(store, known)
         _check_first(known, resume_from)
         _check_budget(known, setup.rules.project, resume_from)
-        return f"run {known.run_id} again from iteration {resume_from}{_point_lost(store)}{_settings_lost(store)}"
+        lost = (
+            f"{_point_lost(store)}{_settings_lost(store)}{_made_with_lost(store.run(known.run_id), known, resume_from)}"
+        )
+        return f"run {known.run_id} again from iteration {resume_from}{lost}"
     if checkpoint is None or not continues(checkpoint, setup.rules.project):
         return f"a new run{_over(checkpoint, setup.rules.project)}{'' if reset else _cut_off(store)}"
     _check_there(store, checkpoint)
@@ -181,6 +184,11 @@ def look_through(store: Store, project: Optional[ProjectSettings], resume_from: 
         for read in (run.metadata, run.evaluation, run.comparison):
             read(iteration)
     run.judge_check()
+
+
+def _made_with_lost(run: Run, checkpoint: Checkpoint, first: int) -> str:
+    lost = first <= checkpoint.last_iteration and _on_record(run, first) is None
+    return f" (with the settings in force: {run.file('metadata', first)} does not tell its own)" if lost else ""
 
 
 def _settings_lost(store: Store) -> str:

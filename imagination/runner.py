@@ -183,7 +183,7 @@ def _new_files(project: Project, order: Order, picture: Optional[Path]) -> _NewF
     own = project.input() if project.has_input() else None
     new_picture = picture if picture and not (own and filecmp.cmp(own, picture, shallow=False)) else None
     different = ["rules"] if rules and own_rules.is_file() else []
-    different += ["picture"] if new_picture and own else []
+    different += ["a picture"] if new_picture and own else []
     if different and not order.reset:
         raise ConfigError(
             f"project {project.name} has {' and '.join(different)} of its own, not the same as what was named",

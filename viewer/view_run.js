@@ -147,7 +147,7 @@
     const count = run.running ? `iteration ${run.last} of ${head.max_iterations}` : ii.plural(run.last, "iteration");
     return h("p", { class: "row status" }, ii.stateBadge(head),
       h("span", {}, `${count}, started ${ii.moment(head.started_at)}`),
-      h("span", {}, `working time ${ii.duration(totals.seconds)}, ${ii.plural(usage.requests || 0, "vision call")}${cost}`),
+      h("span", {}, `pictures and answers took ${ii.duration(totals.seconds)}, ${ii.plural(usage.requests || 0, "vision call")}${cost}`),
       totals.failed ? h("span", {}, `${totals.failed} failed`) : null,
       h("a", { class: "button", href: ii.link(run.project, run.id, "rank") }, head.ranking ? "See the ranking" : "Rank the pictures"));
   }

@@ -343,7 +343,7 @@ def test_other_files_than_a_project_has_are_refused_naming_two_ways_on(desk: Des
     named, picture = desk.file("r.yaml", rules("p", iterations=3)), desk.file("x.png", png(10))
     result = desk.run("--rules", named, "--input", picture)
     assert result.exit_code == 2
-    assert "project p has rules and picture of its own" in result.output
+    assert "project p has rules and a picture of its own" in result.output
     assert "another project.name" in result.output and "--reset" in result.output
     assert tree(project) == before
 

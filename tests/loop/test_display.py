@@ -306,7 +306,8 @@ def test_what_was_set_aside_is_told_beside_what_the_rest_has_cost(bench: Bench) 
     lines = at_the_end(bench, ScriptedVision([HALF]), resume_from=2)
     assert "It has cost 0.3100 USD, and project.max_cost allows 0.3 USD." in lines
     assert any(
-        line.endswith("23 vision requests, 0.2300 USD (0.0800 more set aside by --resume-from)") for line in lines
+        line.endswith("23 vision requests, 0.2300 USD (8 requests, 0.0800 USD more set aside by --resume-from)")
+        for line in lines
     )
 
 

@@ -146,6 +146,25 @@ def test_a_picture_that_is_no_evidence_any_more_is_told_of_once(
     assert told == [f"{path} is not there, so nothing is decided from iteration 2; {ways_on}"]
 
 
+def test_a_picture_that_is_gone_is_told_of_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    run = stopped_after(bench, 3)
+    for iteration in (2, 3):
+        run.image_file(iteration).unlink()
+    assert bench.run(ScriptedGenerator(), ScriptedVision([ALL])).passed
+    (told,) = [record.getMessage() for record in caplog.records if "is not there" in record.getMessage()]
+    assert told.startswith(f"{run.image_file(2)} is not there (nor 1 other): ") and "--resume-from 2" in told
+
+
+def test_settings_that_damage_has_taken_are_told_of(bench: Bench) -> None:
+    """Its own were: nothing else than its metadata knows them."""
+    run = stopped_after(bench, 3)
+    told = foresee(bench.store, read_setup(bench.project), reset=False, resume_from=2)
+    assert "settings in force" not in told
+    run.file("metadata", 2).write_text("{", encoding="utf-8")
+    told = foresee(bench.store, read_setup(bench.project), reset=False, resume_from=2)
+    assert told.endswith(f"(with the settings in force: {run.file('metadata', 2)} does not tell its own)")
+
+
 def test_a_failed_iteration_lacks_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     faults = {1: ExecutionFailed("out of memory"), 3: KeyboardInterrupt()}
     bench.run_stopped(ScriptedGenerator(faults), ScriptedVision([NONE]))
