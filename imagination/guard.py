@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 from . import streams
@@ -20,6 +21,7 @@ from .errors import ConfigError, ImaginationError, StoreError, Terminated
 from .streams import clean
 
 log = logging.getLogger(__name__)
+_NO_MORE = 0  # no signal has this number
 
 
 def guarded(act: Callable[[], int], stopped: Union[str, Callable[[], str]] = "stopped") -> int:
@@ -84,9 +86,12 @@ def _terminable() -> Iterator[List[KeyboardInterrupt]]:
         yield stops
         return
 
+    again: queue.SimpleQueue[int] = queue.SimpleQueue()  # whose `put` may be interrupted by another
+
     def stop(number: int, frame: Optional[FrameType]) -> None:
-        if _is_loading(frame):  # pydantic for one, in the middle of a class, cannot bear to be interrupted
-            _send_again(number)
+        # pydantic for one, in the middle of a class, cannot bear to be interrupted; and what `dropped` raises is dropped too
+        if _is_loading(frame) or _is_in(frame, dropped.__code__):
+            again.put(number)
             return
         if number not in (signal.SIGINT, signal.SIGTERM):  # a terminal that closes tells of it more than once
             signal.signal(number, signal.SIG_IGN)
@@ -102,7 +107,7 @@ def _terminable() -> Iterator[List[KeyboardInterrupt]]:
         number = what.exc_value.exit_code - 128 if isinstance(what.exc_value, Terminated) else int(signal.SIGINT)
         if number in heard:
             signal.signal(number, stop)
-        _send_again(number)
+        again.put(number)
 
     heard = [signal.SIGTERM]
     if callable(signal.getsignal(signal.SIGINT)):  # not as in a shell's background job
@@ -111,6 +116,9 @@ def _terminable() -> Iterator[List[KeyboardInterrupt]]:
         heard.append(signal.SIGHUP)
     afterwards: Dict[int, Any] = {number: signal.signal(number, stop) for number in heard}
     told_before, sys.unraisablehook = sys.unraisablehook, dropped
+    # begun now: what a signal interrupts may be the start of a thread, which cannot be begun twice
+    over = threading.Event()
+    threading.Thread(target=_send_again, args=[again, over], name="stops", daemon=True).start()
     try:
         yield stops
     except KeyboardInterrupt:
@@ -120,6 +128,8 @@ def _terminable() -> Iterator[List[KeyboardInterrupt]]:
         for number, handler in afterwards.items():
             signal.signal(number, handler)
         sys.unraisablehook = told_before
+        over.set()
+        again.put(_NO_MORE)
 
 
 def _is_loading(frame: Optional[FrameType]) -> bool:
@@ -131,10 +141,19 @@ def _is_loading(frame: Optional[FrameType]) -> bool:
     return False
 
 
-def _send_again(number: int) -> None:
-    again = threading.Timer(0.01, _send, [number])
-    again.daemon = True
-    again.start()
+def _is_in(frame: Optional[FrameType], code: CodeType) -> bool:
+    """Say whether some code is at work."""
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _send_again(numbers: queue.SimpleQueue[int], over: threading.Event) -> None:
+    """Send each signal a moment after it is put here, until it is over."""
+    for number in iter(numbers.get, _NO_MORE):
+        if over.wait(0.01):
+            return
+        _send(number)
 
 
 def _send(number: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Iterator, List
 import pytest
 from desk import ROOT, Desk, checkpoint, hear_ctrl_c
 
+from imagination.errors import Terminated
 from imagination.guard import guarded
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and terminals of POSIX")
@@ -165,6 +166,33 @@ def test_a_signal_while_an_object_is_cleared_away_is_a_stop(name: str, capfd: py
     signal.signal(signal.SIGINT, signal.default_int_handler)
     assert guarded(act) == 128 + number
     assert capfd.readouterr().err == "\nstopped\n"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_a_dropped_one_is_taken_up_is_a_stop(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """As on a machine that is busy with others just then: what is raised in there Python drops as well."""
+    number, struck = getattr(signal, name), []
+
+    class Dropped:
+        exc_type, exc_traceback, err_msg, object = KeyboardInterrupt, None, None, None
+
+        @property
+        def exc_value(self) -> BaseException:
+            if not struck:
+                struck.append(number)
+                signal.raise_signal(number)
+            return Terminated(128 + number)
+
+    def act() -> int:
+        with contextlib.suppress(KeyboardInterrupt):
+            sys.unraisablehook(Dropped())
+        for _ in range(500):
+            time.sleep(0.01)
+        return 0
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert guarded(act) == 128 + number
+    assert (struck, capfd.readouterr().err) == ([number], "\nstopped\n")
 
 
 def test_a_stop_that_something_makes_another_error_of_is_a_stop(capfd: pytest.CaptureFixture[str]) -> None:
