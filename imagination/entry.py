@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
-from typing import Iterator
 
 
 def iterate() -> None:
     """Run `iterative-imagination`."""
-    with _process():
+    with _Process():
         from .cli import main
 
         main()
@@ -19,26 +17,29 @@ def iterate() -> None:
 
 def control() -> None:
     """Run `iterativectl`."""
-    with _process():
+    with _Process():
         from .ctl import main
 
         main()
 
 
-@contextlib.contextmanager
-def _process() -> Iterator[None]:
-    """All that the process does. Once it is done no signal is heard: it would strike Python in its last steps."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _stop_at_once)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    finally:
+class _Process:
+    """All that the process does. Once it is done no signal is heard: it would strike Python in its last steps.
+
+    No generator under `contextlib`: Ctrl-C is only ours once this is entered, and that module takes its time.
+    """
+
+    def __enter__(self) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _stop_at_once)
+
+    def __exit__(self, kind: object, err: object, trace: object) -> None:
         sys.unraisablehook = lambda dropped: None  # Python would tell of a signal that comes just now
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
+        if isinstance(err, KeyboardInterrupt):
+            raise SystemExit(130) from None
 
 
 def _stop_at_once(number: int, frame: object) -> None:
