@@ -35,7 +35,7 @@ from imagination.workspace import Project, Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 # s: `comfyui.timeout` and the vision `timeout` of these runs; all of it runs beside other processes, which starve each other
-SILENCE = 2.0 if ALL else 0.5
+SILENCE = 2.0 if ALL else 10.0
 ITERATIONS = 3
 # description and preflight are over: what comes from here on belongs to an iteration
 CHAT = "/api/chat"
