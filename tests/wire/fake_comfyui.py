@@ -177,7 +177,7 @@ class FakeComfyUI:
         """Go on once the client has asked /queue so often since now: the order of things is then the same every time."""
         wanted = self.looks + looks
         with self.lock:
-            self.looked.wait_for(lambda: self.closed or self.looks >= wanted, timeout=5)
+            self.looked.wait_for(lambda: self.closed or self.looks >= wanted, timeout=60)
 
     def say(self, job: FakeJob, kind: str, **data: Any) -> None:
         self.tell(job.client_id, {"type": kind, "data": {**data, "prompt_id": job.prompt_id}})
@@ -353,12 +353,12 @@ def _handler_of(server: FakeComfyUI) -> Any:
             client_id = parse_qs(urlsplit(self.path).query)["clientId"][0]
             server.asked.append(("GET", self.path, dict(self.headers)))
             digest = hashlib.sha1((self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode())
-            self.send_response(101)
-            self.send_header("Upgrade", "websocket")
-            self.send_header("Connection", "Upgrade")
-            self.send_header("Sec-WebSocket-Accept", base64.b64encode(digest.digest()).decode())
-            self.end_headers()
-            with server.lock:
+            with server.lock:  # nothing is said to it, or asked of it, before it is known here
+                self.send_response(101)
+                self.send_header("Upgrade", "websocket")
+                self.send_header("Connection", "Upgrade")
+                self.send_header("Sec-WebSocket-Accept", base64.b64encode(digest.digest()).decode())
+                self.end_headers()
                 server.listened.append(client_id)
                 server.sockets[client_id] = self.connection
             server.tell(client_id, {"type": "status", "data": {"status": {}, "sid": client_id}})
@@ -388,5 +388,5 @@ def server() -> Iterator[FakeComfyUI]:
 
 @pytest.fixture
 def comfy(server: FakeComfyUI) -> Iterator[ComfyUI]:
-    with ComfyUI(server.url, silence=5, pauses=(0.01, 0.02, 0.3), poll=0.05) as client:
+    with ComfyUI(server.url, silence=60, pauses=(0.01, 0.02, 0.3), poll=0.05) as client:
         yield client

@@ -33,6 +33,7 @@ def stop(seconds: float) -> None:
 def asking(folder: Path, server: FakeVision, sleep: Callable[[float], None] = lambda _: None) -> Tuple[ReplyCache, Run]:
     settings = VisionSettings(provider="openrouter", model="m", base_url=server.url + "/v1", timeout=5)
     run = Run(folder / "run", "2026-01-01_00-00-00")
+    run.root.mkdir(exist_ok=True)
     return ReplyCache(Vision.from_settings(settings, {}, sleep=sleep), run, settings), run
 
 

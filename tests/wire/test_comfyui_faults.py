@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from typing import Any, List, Tuple
+import time
+from typing import Any, Callable, List, Tuple
 
 import pytest
 from fake_comfyui import (
@@ -37,9 +39,10 @@ def prompts(server: FakeComfyUI) -> List[str]:
 # --- messages that are late, lost or not ours ---------------------------------------------------------------------------
 
 
-def test_the_end_may_be_told_before_the_history_knows_it(server: FakeComfyUI, comfy: ComfyUI) -> None:
+def test_the_end_may_be_told_before_the_history_knows_it(server: FakeComfyUI) -> None:
     server.play, server.history_misses = run_from_cache, 5
-    assert generate(comfy).width == 16
+    with ComfyUI(server.url, silence=60, poll=30) as comfy:  # what is said is heard before anything is looked up
+        assert generate(comfy).width == 16
 
 
 def test_a_failure_whose_history_was_cleared_is_still_told(server: FakeComfyUI, comfy: ComfyUI) -> None:
@@ -186,7 +189,9 @@ def test_a_download_cut_off_is_fetched_again(server: FakeComfyUI, comfy: ComfyUI
     assert prompts(server) == ["job"]
 
 
-def test_a_server_killed_in_mid_run_and_started_again_gets_the_job_again(server: FakeComfyUI, comfy: ComfyUI) -> None:
+def test_a_server_killed_in_mid_run_and_started_again_gets_the_job_again(server: FakeComfyUI) -> None:
+    is_back = threading.Event()
+
     def killed(server: FakeComfyUI, job: FakeJob) -> None:
         server.start(job)
         server.play = run_well
@@ -196,12 +201,17 @@ def test_a_server_killed_in_mid_run_and_started_again_gets_the_job_again(server:
         server.wait_for_a_look()
         server.die()
         server.open()
+        is_back.set()
+
+    def pause(seconds: float) -> None:
+        is_back.wait(60)
 
     server.play = killed
     thread = threading.Thread(target=restart)
     thread.start()
     try:
-        assert generate(comfy).width == 16
+        with ComfyUI(server.url, silence=60, pauses=(0.01, 0.02, 0.3), poll=0.05, sleep=pause) as comfy:
+            assert generate(comfy).width == 16
     finally:
         thread.join()
     assert prompts(server) == ["job", "job"]
@@ -254,13 +264,31 @@ def test_an_answer_that_makes_no_sense_is_an_error_of_ours(
 # --- silence ------------------------------------------------------------------------------------------------------------
 
 
-def impatient(server: FakeComfyUI) -> ComfyUI:
-    return ComfyUI(server.url, silence=0.3, pauses=(0.01,), poll=0.05)
+SILENCE = 30.0  # s, of which the tests' own clocks are soon through; an exchange has them by the real one
+
+
+def waiting(server: FakeComfyUI, clock: Callable[[], float]) -> ComfyUI:
+    return ComfyUI(server.url, silence=SILENCE, pauses=(0.01,), poll=0.05, clock=clock)
+
+
+def hurried() -> Callable[[], float]:
+    """A clock by which half a second goes by at each look at it."""
+    return itertools.count(0.0, 0.5).__next__
+
+
+class Skipping:
+    """A clock that leaps forward when it is told to."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
 
 
 def test_a_running_job_that_falls_silent_is_taken_back_and_not_tried_again(server: FakeComfyUI) -> None:
     server.play = hang
-    with impatient(server) as comfy, pytest.raises(ComfyUIUnreachable, match="said nothing") as caught:
+    with waiting(server, hurried()) as comfy, pytest.raises(ComfyUIUnreachable, match="said nothing") as caught:
         generate(comfy)
     assert "comfyui.timeout" in caught.value.hint
     assert server.running == []
@@ -271,36 +299,50 @@ def test_a_running_job_that_falls_silent_is_taken_back_and_not_tried_again(serve
 def test_a_job_stuck_in_the_queue_is_given_up_too(server: FakeComfyUI) -> None:
     server.running.append([0, "other", {}, {}, []])
     server.play = wait_in_queue
-    with impatient(server) as comfy, pytest.raises(ComfyUIUnreachable, match="said nothing"):
+    with waiting(server, hurried()) as comfy, pytest.raises(ComfyUIUnreachable, match="said nothing"):
         generate(comfy)
     assert server.pending == []
     assert [entry[1] for entry in server.running] == ["other"]
 
 
 def test_a_long_job_that_keeps_talking_is_not_silent(server: FakeComfyUI) -> None:
+    clock, heard = Skipping(), threading.Semaphore(0)
+    steps: List[int] = []
+
     def slow(server: FakeComfyUI, job: FakeJob) -> None:
         server.start(job)
-        for step in range(8):
-            job.stopped.wait(0.1)
+        for step in range(1, 9):
             server.say(job, "progress", node="3", value=step, max=8)
+            assert heard.acquire(timeout=60)
         server.end_well(job)
 
+    def go_by(run: Execution) -> None:
+        if run.step and run.step not in steps:
+            steps.append(run.step)
+            clock.ahead += 0.9 * SILENCE
+            heard.release()
+
     server.play = slow
-    with impatient(server) as comfy:
-        assert generate(comfy).width == 16
+    with waiting(server, clock) as comfy:
+        assert generate(comfy, on_progress=go_by).width == 16
+    assert steps == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_a_job_whose_steps_cannot_be_heard_is_given_the_time_of_a_whole_picture(server: FakeComfyUI) -> None:
+    clock = Skipping()
+
     def mumble(server: FakeComfyUI, job: FakeJob) -> None:
-        job.stopped.wait(0.4)  # waiting, then running, each for longer than `silence`
-        server.start(job)
-        job.stopped.wait(0.4)
-        server.end_well(job)
+        for what in (server.start, server.end_well):  # waiting, then running, each for longer than `silence`
+            server.wait_for_a_look()
+            clock.ahead += 1.3 * SILENCE
+            server.wait_for_a_look()
+            what(job)
 
     server.play = mumble
     server.answers["GET", "/ws"] = [(404, b"")]
-    with impatient(server) as comfy:
+    with waiting(server, clock) as comfy:
         assert generate(comfy).width == 16
+    assert clock.ahead > 2 * SILENCE
 
 
 def test_a_lost_line_is_followed_by_a_look_at_once(server: FakeComfyUI) -> None:
