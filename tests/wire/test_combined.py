@@ -57,7 +57,7 @@ class Desk:
         vision = VisionSettings(**{**told, **settings})
         eyes = Vision.from_settings(vision, {}, sleep=lambda seconds: None)
         self.run = Run(folder, "2026-01-01_00-00-00")
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         self.warned: List[str] = []
         self.asking: List[str] = []
         self.assessor = Assessor(
