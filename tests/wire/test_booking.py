@@ -91,10 +91,12 @@ def test_each_exchange_of_a_failure_is_on_the_account_once(tmp_path: Path) -> No
 def test_nothing_more_is_asked_after_an_exchange_that_cannot_be_accounted_for(tmp_path: Path, first: Says) -> None:
     with FakeVision(first, WHOLE, WHOLE) as server:
         vision, run = asking(tmp_path, server)
+        run.root.rmdir()
         run.root.write_text("no folder", encoding="utf-8")
         with pytest.raises(StoreError, match=r"paid\.json cannot be written"):
             vision.ask(request())
         assert len(server.asked) == 1
         run.root.unlink()
+        run.root.mkdir()
         vision.ask(request())
     assert run.paid() is not None and run.paid().requests == 2  # type: ignore[union-attr]
