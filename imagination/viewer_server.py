@@ -29,7 +29,7 @@ HOST = "127.0.0.1"
 NAME = "iterative-imagination-viewer"
 TRIES = 50  # ports from the one asked for
 CHUNK = 64 * 1024
-HEARD_OUT = (4 * 1024 * 1024, 2.0)  # bytes and s at most that one who was turned away may still send
+HEARD_OUT = (4 * 1024 * 1024, 10.0)  # bytes and s at most that one who was turned away may still send
 
 
 class Server(ThreadingHTTPServer):

@@ -507,7 +507,7 @@ def test_a_stopped_run_can_go_on(desk: Desk, number: int, code: int, options: Li
     with desk.start("--project", "p", *options) as process:
         list(lines_until(process, "iteration 2/5000"))
         os.kill(process.pid, number)
-        said = process.communicate(timeout=60)[0]
+        said = process.communicate(timeout=600)[0]
     assert (process.returncode, "Traceback" in said) == (code, False), said
     assert hint in said
     stopped = checkpoint(project)
@@ -538,7 +538,7 @@ def test_a_stop_before_the_run_began_does_not_send_to_an_earlier_one(desk: Desk)
         with desk.start("--project", "p", "--reset") as process:
             connection, _ = silent.accept()
             os.kill(process.pid, signal.SIGINT)
-            said = process.communicate(timeout=60)[0]
+            said = process.communicate(timeout=600)[0]
             connection.close()
     assert process.returncode == 130
     assert said.endswith("\nstopped before the run began; the same command tries again\n")
@@ -591,7 +591,7 @@ def test_a_second_run_of_a_project_is_refused_while_the_first_is_at_work(desk: D
             result = desk.run("--project", "p")
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.communicate(timeout=600)
     assert result.exit_code == 4
     assert re.search(rf"another run is at work on p \(process {process.pid}, since .*\)", result.output)
     assert len(run_ids(project)) == 1

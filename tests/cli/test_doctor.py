@@ -324,7 +324,7 @@ def test_two_servers_that_hang_are_two_failures(bench: Bench) -> None:
         bench.ollama.routes[route] = Says({}, hang=60)
     bench.change("AIGen", comfyui={"host": bench.ollama.url})
     bench.change("AIVis", timeout=60)
-    found = examine(Workspace(bench.folder.parents[1]), "p", {}, cap=3)
+    found = examine(Workspace(bench.folder.parents[1]), "p", {}, cap=8)
     assert [(check.state, check.name) for check in found if check.state != "ok"] == [
         ("failure", "comfyui"),
         ("failure", "vision"),

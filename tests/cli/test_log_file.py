@@ -35,7 +35,7 @@ def test_a_pipe_for_a_log_is_refused(desk: Desk) -> None:
     (project / "logs").mkdir()
     os.mkfifo(str(project / "logs" / "app.log"))
     with desk.start("--project", "p") as process:
-        said = process.communicate(timeout=60)[0]
+        said = process.communicate(timeout=600)[0]
     path = project / "logs" / "app.log"
     assert (process.returncode, said) == (4, f"error: {path} is no regular file\nhint: remove it: rm {path}\n")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagination.bounded_json import MAX_DEPTH, OutOfBounds, deep_starts, loads, out_of_bounds
@@ -18,6 +18,7 @@ from imagination.config import MAX_DEPTH as YAML_DEPTH
 from imagination.config import read_document
 from imagination.errors import ConfigError
 
+UNTIMED = settings(deadline=None)  # no clock decides a test
 STACKS = st.lists(st.sampled_from(["[", '{"a": ', '{"]}": [1, "[{\\"", null], "a": ']), max_size=MAX_DEPTH + 3)
 
 
@@ -30,6 +31,7 @@ def depth_of(value: Any) -> int:
     return 0 if inside is None else 1 + max((depth_of(part) for part in inside), default=0)
 
 
+@UNTIMED
 @given(STACKS)
 def test_the_depth_is_what_a_parser_would_find(openers: Any) -> None:
     text = nested(openers)
@@ -77,6 +79,7 @@ TEXTS = st.lists(
 )
 
 
+@UNTIMED
 @given(TEXTS.map("".join))
 def test_every_start_that_is_too_deep_is_found_in_one_go(text: str) -> None:
     starts = [index for index, char in enumerate(text) if char in "{[" and text[index - 1 : index] != "\\"]

@@ -62,8 +62,8 @@ def watch(workspace: Path) -> List[Mark]:
 
 def figures(marks: Sequence[Mark], project: Path) -> Dict[str, Any]:
     """What grew, as ratios, and whether everything is there."""
-    fifth = len(marks) // 5
-    early, late = marks[fifth : 2 * fifth], marks[-fifth:]
+    fifth = max(2, len(marks) // 5)  # a short run on a busy machine may be seen at few of its iterations
+    early, late = (marks[fifth : 2 * fifth], marks[-fifth:]) if len(marks) >= 5 * fifth else (marks, marks)
     seconds = [[b.at - a.at for a, b in zip(part, part[1:])] for part in (early, late)]
     (known,) = Store(project).runs()
     run = known.root

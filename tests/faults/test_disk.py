@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, List
 
@@ -206,16 +205,18 @@ def test_the_second_run_of_a_project_is_refused_and_names_the_first(bench: WireB
 
 def test_two_that_start_at_once_are_one(bench: WireBench) -> None:
     won: List[bool] = []
-    ready = threading.Barrier(4)
+    ready, refused = threading.Barrier(4), threading.Semaphore(0)
 
     def enter() -> None:
         ready.wait()
         try:
             with bench.store.lock():
                 won.append(True)
-                time.sleep(0.3)
+                for _ in range(3):
+                    refused.acquire(timeout=60)
         except StoreError:
             won.append(False)
+            refused.release()
 
     threads = [threading.Thread(target=enter) for _ in range(4)]
     for thread in threads:

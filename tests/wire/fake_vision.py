@@ -41,8 +41,6 @@ class FakeVision:
         self.answers = list(answers)
         self.routes = dict(routes or {})
         self.asked: List[Asked] = []
-        self.most_at_once = 0
-        self._now = 0
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -77,15 +75,6 @@ class FakeVision:
                 return fixed
             return self.answers.pop(0) if self.answers else Says({"error": "nothing scripted"}, 418)
 
-    def enter(self) -> None:
-        with self._lock:
-            self._now += 1
-            self.most_at_once = max(self.most_at_once, self._now)
-
-    def leave(self) -> None:
-        with self._lock:
-            self._now -= 1
-
     def pause(self, seconds: float) -> None:
         self._over.wait(seconds)
 
@@ -99,14 +88,10 @@ def _handler(fake: FakeVision) -> type:
             self._serve(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
         def _serve(self, raw: bytes) -> None:
-            fake.enter()
-            try:
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                says = fake.answer(Asked(self.command, self.path, headers, json.loads(raw) if raw else None))
-                fake.pause(says.hang)
-                self._say(says)
-            finally:
-                fake.leave()
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            says = fake.answer(Asked(self.command, self.path, headers, json.loads(raw) if raw else None))
+            fake.pause(says.hang)
+            self._say(says)
 
         def _say(self, says: Says) -> None:
             text = says.body if isinstance(says.body, str) else json.dumps(says.body)

@@ -71,7 +71,7 @@ def test_a_message_without_end_ends_the_websocket(server: FakeComfyUI, whole: bo
                 poured.append(MB)
 
     with Ear(Door(server.url)) as ear:
-        ear.receive(1)  # the greeting
+        ear.receive(60)  # the greeting
         pouring = threading.Thread(target=pour, args=(server.sockets[ear.client_id],))
         pouring.start()
         for _ in range(200):
@@ -83,8 +83,9 @@ def test_a_message_without_end_ends_the_websocket(server: FakeComfyUI, whole: bo
 
 def test_many_messages_are_no_long_one(server: FakeComfyUI) -> None:
     with Ear(Door(server.url)) as ear:
-        ear.receive(1)  # the greeting
+        ear.receive(60)  # the greeting
         wire = server.sockets[ear.client_id]
+        wire.settimeout(60)
         piece = MB // 8  # what a socket takes although nobody reads yet
         for _ in range(MAX_MESSAGE // piece + 4):
             wire.sendall(frame(bytes(piece), 2))

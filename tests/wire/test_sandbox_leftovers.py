@@ -46,9 +46,10 @@ def test_what_a_killed_process_left_goes_and_what_is_used_or_young_stays(tmp_pat
         other.mkdir()
         for folder in (used, left, other):
             os.utime(str(folder), (long_ago, long_ago))
+        os.utime(str(young))
         last, fresh = holding(tmp_path)
         with last:
             assert sorted(tmp_path.iterdir()) == sorted([used, young, other, fresh])
             assert (used / "input").is_dir()
-            last.communicate(timeout=20)
-        alive.communicate(timeout=20)
+            last.communicate(timeout=600)
+        alive.communicate(timeout=600)

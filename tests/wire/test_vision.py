@@ -274,11 +274,24 @@ def test_options_of_the_user_begin_the_requests() -> None:
 
 
 def test_requests_run_together_up_to_the_limit() -> None:
-    slow = [Says(chat(FORMAL).body, hang=0.15) for _ in range(4)]
-    with FakeVision(*slow) as server:
+    lock, two = threading.Lock(), threading.Barrier(2)
+    now, most = [0], [0]
+
+    def ask() -> Answer:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        two.wait(60)  # it takes two, and then there are no more
+        try:
+            return asker.ask(request())
+        finally:
+            with lock:
+                now[0] -= 1
+
+    with FakeVision(*[chat(FORMAL)] * 4) as server:
         asker = vision({"base_url": server.url, "max_concurrent": 2})
-        answers = asker.together(*[lambda: asker.ask(request()) for _ in range(4)])
-    assert server.most_at_once == 2
+        answers = asker.together(*[ask] * 4)
+    assert most == [2]
     assert all(isinstance(answer, Answer) for answer in answers)
 
 
@@ -416,8 +429,12 @@ def _together_interrupted(asker: Vision, never: threading.Event, error: type) ->
 
     mine = ctypes.c_ulong(threading.get_ident())
     stop = threading.Timer(0.05, lambda: ctypes.pythonapi.PyThreadState_SetAsyncExc(mine, ctypes.py_object(error)))
-    stop.start()
-    asker.together(never.wait, never.wait)
+
+    def begins() -> None:
+        stop.start()
+        never.wait()
+
+    asker.together(begins, never.wait)
 
 
 def test_records_are_plain_json() -> None:
