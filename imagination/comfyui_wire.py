@@ -81,7 +81,8 @@ def _split(text: str) -> SplitResult:
         name = parts.hostname or ""
         usable = _is_ipv6(name) if "[" in parts.netloc else re.fullmatch(r"[^\s:/?#@\[\]\\]+", name)
         usable = usable and parts.port != 0
-        usable = usable and "@" not in parts.path and name not in ("http", "https")  # http:/user:pass@host, http//host
+        usable = usable and ("://" in text or "@" not in parts.path)  # http:/user:pass@host, http//host
+        usable = usable and name not in ("http", "https")
     except ValueError:  # a port that is no number, brackets that do not close
         usable = None
     if not usable or parts.scheme not in ("http", "https") or parts.query:

@@ -288,7 +288,7 @@ class VisionSettings(Frozen):
             fits = bool(parts.hostname) and parts.scheme in ("", "http", "https") and (parts.port or 1) > 0
             fits = fits and "\\" not in text  # which ends the host for some readers, and not for others
             # http:/user:pass@host and http//host, where a slash or the colon is missing
-            fits = fits and "@" not in parts.path and parts.hostname not in ("http", "https")
+            fits = fits and ("://" in text or "@" not in parts.path) and parts.hostname not in ("http", "https")
         except ValueError:
             fits = False
         if not fits:

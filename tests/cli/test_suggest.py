@@ -442,6 +442,7 @@ def test_a_broken_file_and_an_unknown_project_are_the_users_to_mend(shop: Shop, 
 
 def test_the_unfinished_run_is_thought_of(shop: Shop, model: Model) -> None:
     head: Dict[str, Any] = {"started_at": 1.0, "updated_at": 2.0, "rules_sha256": "x", "input_sha256": "y"}
+    Store(shop.root).working.mkdir()
     Store(shop.root).write_checkpoint(Checkpoint(run_id="2026-01-01_10-00-00", status="stopped", **head))
     model.answers = [reply(change("coat_red", "edit_strength", "high"))]
     assert "--resume-from N or --reset" in shop.suggest("--apply").stderr

@@ -245,6 +245,7 @@ def test_every_reply_that_can_be_read_is_read_back_as_it_was(tmp_path: Path) -> 
         if values is None:
             continue
         model, request = Model(answer(values)), replace(REQUEST, schema=case["schema"])
+        (tmp_path / str(number)).mkdir()
         asking = cache(tmp_path / str(number), model)
         assert json.dumps([asking.ask(request).values, asking.ask(request).values]) == json.dumps([values, values])
         assert len(model.asked) == 1, case
