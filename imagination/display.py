@@ -197,7 +197,7 @@ class LiveDisplay(Observer):
             return ""
         pace = (self._before + self._last_end - self._started) / self._done
         under_way = min(pace, now - self._last_end)
-        return f" · about {duration(pace * left - under_way)} to go if none passes"
+        return f" · up to about {duration(pace * left - under_way)} to go"
 
     def _print(self, text: Text) -> None:
         self._console.print(text, soft_wrap=False)
@@ -232,7 +232,8 @@ class LiveDisplay(Observer):
         self._doing = ""
         self._failing = ", ".join(_worth_telling(evaluation)) if evaluation else self._failing
         if checkpoint.best_iteration is not None:
-            self._best = f" · best is {best_told(checkpoint)}"
+            score = "not judged" if checkpoint.best_score is None else f"{checkpoint.best_score:g}%"
+            self._best = f" · best {score} (iteration {checkpoint.best_iteration})"
         self._print(finished_line(metadata, evaluation))
         for field in _worth_telling(evaluation):
             told = Text(f"✗ {field}: {clean(reason_of(evaluation, field), 300)}", "yellow")

@@ -148,7 +148,7 @@ def test_a_best_that_nobody_judged_has_no_score(bench: Bench) -> None:
     )
     here = bench.workspace.root  # where no start from another folder would find it
     assert stopped.hint == f"go on with: iterative-imagination --project p --workspace {here}"
-    assert "best is iteration 1, not judged" in drawn and best_told(point) == "iteration 1, not judged"
+    assert "best not judged (iteration 1)" in drawn and best_told(point) == "iteration 1, not judged"
 
 
 class Looking(ScriptedVision):
@@ -200,14 +200,14 @@ def test_the_time_to_go_is_by_the_pace_of_the_whole_run(bench: Bench) -> None:
     display = LiveDisplay(terminal(), lambda: now[0])
     bench.run_stopped(Slow({3: KeyboardInterrupt()}), ScriptedVision([NONE], 0.95), observer=display)
     display.close()
-    assert "to go" not in drawn[0] and "about 1:40 to go if none passes" in drawn[1]
-    assert "about 0:40 to go if none passes" in drawn[2]
+    assert "to go" not in drawn[0] and "up to about 1:40 to go" in drawn[1]
+    assert "up to about 0:40 to go" in drawn[2]
     now[0] += 10_000  # nobody worked on it
     display = LiveDisplay(terminal(), lambda: now[0])
     bench.rules(max_iterations=5)
     bench.run(Slow(), ScriptedVision([NONE], 0.95), observer=display)
     display.close()
-    told = [re.search(r"used (\S+) · about (\S+) to go", text) for text in drawn[3:]]
+    told = [re.search(r"used (\S+) · up to about (\S+) to go", text) for text in drawn[3:]]
     assert [found.groups() for found in told if found] == [("3:20", "4:10"), ("4:20", "2:20"), ("5:20", "0:55")]
 
 
