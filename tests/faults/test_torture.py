@@ -17,7 +17,7 @@ from cut import ALL
 @pytest.mark.parametrize(("part", "every"), [("killed", 400), ("torn", 85), ("interrupted", 400), ("disk", 145)])
 def test_nothing_is_lost(part: str, every: int) -> None:
     script = Path(__file__).with_name("torture.py")  # on its own: to fork among a suite's threads is to ask for trouble
-    asked = [sys.executable, str(script), "--part", part, "--jobs", "1", "--every", "1" if ALL else str(every)]
+    asked = [sys.executable, str(script), "--part", part, "--jobs", "2", "--every", "1" if ALL else str(every)]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     figures = json.loads(done.stdout)
