@@ -134,7 +134,7 @@ class _Rebuild:
     def _new_head(self, checkpoint: Optional[Checkpoint]) -> None:
         """From the resume point if it is this run's; for an earlier run, from what its artefacts tell."""
         rules, known = rules_of(self.run), readable(self.run)
-        standing = checkpoint or recalled(self.run)
+        standing = checkpoint or recalled(self.run, rules, known)
         measured_by = yardstick(standing.rules_sha256, rules, standing.input_sha256)
         evaluations = [measured_by.made_from(m.input_sha256).seen(evaluation) for m, evaluation in known if evaluation]
         missing = never_met(rules.acceptance_criteria if rules else [], evaluations)

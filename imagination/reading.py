@@ -16,7 +16,7 @@ from .config import HALF_A_CHARACTER, Keys, dotted
 
 MAX_JSON = 8 * 2**20  # bytes; honest artefacts have a few hundred kB
 MAX_PARTS = 100_000  # lists and mappings of an artefact: each takes some hundred times as much once it is parsed
-MAX_WORKFLOW_PARTS = 1_000_000
+MAX_WORKFLOW_PARTS = 1_000_000  # likewise; some have the editor's own graph beside theirs
 MAX_WORKFLOW = 64 * 2**20  # bytes: some have pictures inside, others are inside pictures
 MAX_PICTURE = 512 * 2**20  # bytes: as many as the largest picture that is decoded has pixels in
 

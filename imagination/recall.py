@@ -24,9 +24,10 @@ ENDS = get_args(EndedBy)
 Known = List[Tuple[Metadata, Optional[Evaluation]]]
 
 
-def recalled(run: Run) -> Checkpoint:
-    """What is not told by any artefact, as what was under way, is left out; what cannot be read counts as not there."""
-    rules, known, numbers = rules_of(run), readable(run), run.iterations()
+def recalled(run: Run, rules: Optional[Rules], known: Known) -> Checkpoint:
+    """The state that `rules_of` a run and what is `readable` of it tell. What is not told by any artefact, as what was under
+    way, is left out; what cannot be read counts as not there.
+    """
     rules_sha256 = _in_force(known, rules)
     last = known[-1][0] if known else None
     input_sha256 = last.input_sha256 if last else ""
@@ -36,7 +37,7 @@ def recalled(run: Run) -> Checkpoint:
         run_id=run.run_id,
         status="exhausted" if ending else _ended(run, known, rules, rules_sha256),
         **ending,
-        last_iteration=max(numbers, default=0),
+        last_iteration=max(run.iterations(), default=0),
         started_at=begun,
         updated_at=last.timestamp if last else begun,
         rules_sha256=rules_sha256,

@@ -32,7 +32,7 @@ from .model import (
     Usage,
 )
 from .providers import without_user
-from .recall import recalled
+from .recall import readable, recalled, rules_of
 from .setup import Setup, sampling_in_force
 from .store import FINAL_COMPARISON, JUDGE_CHECK, Run, Store
 from .tally import best_of_made, paid_by, rejudging, spent, totals_of, without
@@ -79,7 +79,7 @@ def resume_point(store: Store, resume_from: Optional[int] = None) -> Optional[Ch
 
 def _newest(store: Store) -> Optional[Checkpoint]:
     runs = [run for run in store.runs() if run.iterations()]
-    return recalled(runs[-1]) if runs else None
+    return recalled(runs[-1], rules_of(runs[-1]), readable(runs[-1])) if runs else None
 
 
 def _point_lost(store: Store) -> str:

@@ -287,13 +287,26 @@ def at_the_end(bench: Bench, vision: ScriptedVision, **given: Any) -> List[str]:
     return shown(console)
 
 
-@pytest.mark.parametrize(("limits", "is_told"), [({"max_iterations": 2}, True), ({"max_cost": 0.01}, False)])
+@pytest.mark.parametrize(
+    ("limits", "ended_by", "is_told"),
+    [({"max_iterations": 2}, "iterations", True), ({"max_iterations": 3, "max_minutes": 1}, "time", False)],
+)
 def test_lost_iterations_are_only_called_back_where_they_could_be_made(
-    bench: Bench, limits: Any, is_told: bool
+    bench: Bench, limits: Any, ended_by: str, is_told: bool
 ) -> None:
-    bench.rules(**{"max_iterations": 3, **limits})
+    now = [0.0]
+    bench.clock = lambda: now[0]
+
+    class Failing(ScriptedGenerator):
+        def generate(self, *given: Any, **named: Any) -> Any:
+            now[0] += 100.0 * len(self.jobs)  # the second job takes it past the limit
+            return super().generate(*given, **named)
+
+    bench.rules(**limits)
+    outcome = bench.run(Failing({2: ExecutionFailed("no")}), ScriptedVision([NONE], 0.95))
     console = terminal()
-    run_on(bench, console, ScriptedVision([NONE], 0.95), {2: ExecutionFailed("no")})
+    closing(console, outcome, Path("out.png"))
+    assert (outcome.checkpoint.ended_by, outcome.history[-1].status) == (ended_by, "failed")
     told = any("make them again with --resume-from" in line for line in shown(console))
     assert told is is_told, shown(console)
 
